@@ -1,0 +1,1 @@
+"""Box-regression losses for object detection that keep every level of the cost."""

@@ -1,0 +1,64 @@
+"""`boxloss <command>`: one parser, one file a command.
+
+A command module has `HELP` (one line), `EPILOG` (examples), `add_arguments(parser)` and `run(args)`, which
+returns the dict that is printed as one JSON object on stdout. Whatever people read goes to stderr.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+
+COMMANDS = (
+    "make-synthetic",
+    "train",
+    "evaluate",
+    "predict",
+    "explore",
+)
+
+
+def module_of(command):
+    return importlib.import_module(f"boxloss.cli.{command.replace('-', '_')}")
+
+
+def parser_of(command, module):
+    parser = argparse.ArgumentParser(
+        prog=f"boxloss {command}",
+        description=module.HELP,
+        epilog=getattr(module, "EPILOG", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def usage():
+    lines = ["usage: boxloss COMMAND [...]", "", "commands:"]
+    lines += [f"  {command:16} {module_of(command).HELP}" for command in COMMANDS]
+    lines += ["", "`boxloss COMMAND --help` shows a command's flags and examples."]
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    """Run one command; return the exit status (0 well, 2 bad input, 130 interrupted)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    command, rest = argv[0], argv[1:]
+    if command not in COMMANDS:
+        print(
+            f"boxloss: the command must be one of {', '.join(COMMANDS)}. Received: {command!r}",
+            file=sys.stderr,
+        )
+        return 2
+    module = module_of(command)
+    args = parser_of(command, module).parse_args(rest)
+    try:
+        result = module.run(args)
+    except (ValueError, OSError) as error:
+        print(f"boxloss {command}: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result))
+    return 0
