@@ -1,0 +1,109 @@
+"""Boxes: their formats, sides and padding.
+
+Everything inside boxloss is `xyxy` = x1, y1, x2, y2 (x to the right, y down). Other formats are
+converted once, at the border, by `to_xyxy`; their names are those of Keras.
+"""
+
+from boxloss import checks, ops
+
+COORDINATES = {
+    "xyxy": ("x1", "y1", "x2", "y2"),
+    "yxyx": ("y1", "x1", "y2", "x2"),
+    "xywh": ("x", "y", "width", "height"),
+    "center_xywh": ("center_x", "center_y", "width", "height"),
+    "center_yxhw": ("center_y", "center_x", "height", "width"),
+}
+RELATIVE = ("rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh")
+FORMATS = (*COORDINATES, *RELATIVE)
+
+
+def check_format(argument, value, also=()):
+    return checks.one_of(argument, value, (*FORMATS, *also))
+
+
+def is_relative(box_format):
+    return box_format.startswith("rel_")
+
+
+def coordinate_names(box_format):
+    """What the four numbers of a format are called; "encoded" ones are only numbered."""
+    if box_format == "encoded":
+        return ("encoded_0", "encoded_1", "encoded_2", "encoded_3")
+    return COORDINATES[box_format.removeprefix("rel_")]
+
+
+def split(boxes):
+    """(..., 4) as four tensors (...)."""
+    return ops.unstack(boxes, 4, axis=-1)
+
+
+def _image_scale(image_shape, boxes):
+    """width, height, broadcastable against the (B, N) sides of `boxes`."""
+    if isinstance(image_shape, tuple):
+        height, width = image_shape
+        return width, height
+    shape = ops.cast(ops.convert_to_tensor(image_shape), ops.dtype_name(boxes))  # (B, 2)
+    height, width = ops.unstack(shape, 2, axis=-1)
+    return width[:, None], height[:, None]
+
+
+def to_xyxy(boxes, box_format, image_shape=None):
+    """Boxes (..., 4) of any of `FORMATS` as xyxy.
+
+    Relative formats stay in units of the image, unless `image_shape` = (height, width), or a tensor
+    (B, 2) of such pairs, turns them into pixels.
+    """
+    layout = box_format.removeprefix("rel_")
+    if layout == "xyxy" and not (is_relative(box_format) and image_shape is not None):
+        return boxes
+    a, b, c, d = split(boxes)
+    if layout in ("yxyx", "center_yxhw"):
+        a, b, c, d = b, a, d, c
+    if layout == "xywh":
+        c, d = a + c, b + d
+    elif layout.startswith("center"):
+        half_width, half_height = c / 2, d / 2
+        a, b, c, d = a - half_width, b - half_height, a + half_width, b + half_height
+    if is_relative(box_format) and image_shape is not None:
+        width, height = _image_scale(image_shape, boxes)
+        a, b, c, d = a * width, b * height, c * width, d * height
+    return ops.stack([a, b, c, d], axis=-1)
+
+
+def from_xyxy(boxes, box_format, image_shape=None):
+    """Boxes (..., 4) in xyxy as any of `FORMATS`; the inverse of `to_xyxy`."""
+    layout = box_format.removeprefix("rel_")
+    if layout == "xyxy" and not (is_relative(box_format) and image_shape is not None):
+        return boxes
+    a, b, c, d = split(boxes)
+    if is_relative(box_format) and image_shape is not None:
+        width, height = _image_scale(image_shape, boxes)
+        a, b, c, d = a / width, b / height, c / width, d / height
+    if layout == "xywh":
+        c, d = c - a, d - b
+    elif layout.startswith("center"):
+        a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
+    if layout in ("yxyx", "center_yxhw"):
+        a, b, c, d = b, a, d, c
+    return ops.stack([a, b, c, d], axis=-1)
+
+
+def is_real(y_true):
+    """(B, N) bool: False for a row of -1, which is padding in every format."""
+    return ops.any(ops.not_equal(y_true, -1 * ops.ones_like(y_true)), axis=-1)
+
+
+def fill(boxes, mask, value=0.0):
+    """`boxes` (..., K) with `value` in the rows that `mask` (...) calls padding.
+
+    Padding must not reach the arithmetic: 0 * NaN is NaN, in the gradient too, so masking the
+    result afterwards is too late.
+    """
+    return ops.where(ops.expand_dims(mask, -1), boxes, ops.ones_like(boxes) * value)
+
+
+def area(boxes):
+    """(..., 4) in xyxy to (...): 0 for a box without extent, also for an inverted one."""
+    x1, y1, x2, y2 = split(boxes)
+    zero = ops.zeros_like(x1)
+    return ops.maximum(x2 - x1, zero) * ops.maximum(y2 - y1, zero)

@@ -1,0 +1,133 @@
+"""Every error message about an argument.
+
+One sentence, one line: the argument, the rule, what was received. Static shapes only: a dimension
+that a graph does not know matches anything, and no check costs work on the device.
+"""
+
+import difflib
+import math
+import numbers
+
+from boxloss import ops
+
+
+def one_of(argument, value, allowed):
+    """`value` if it is among `allowed`, else an error that names a near match."""
+    allowed = sorted(allowed)
+    if isinstance(value, str) and value in allowed:
+        return value
+    message = f"`{argument}` must be one of {', '.join(map(repr, allowed))}."
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    if near:
+        message += f" Did you mean {near[0]!r}?"
+    raise ValueError(f"{message} Received: {argument}={value!r}")
+
+
+def number(argument, value, rule, holds):
+    """`value` as a float if it is a finite real number for which `holds` is true."""
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or not holds(value):
+        raise ValueError(f"`{argument}` must be {rule}. Received: {argument}={value!r}")
+    return float(value)
+
+
+def positive(argument, value):
+    return number(argument, value, "a number above 0", lambda x: x > 0)
+
+
+def non_negative(argument, value):
+    return number(argument, value, "a number of at least 0", lambda x: x >= 0)
+
+
+def fraction(argument, value):
+    return number(argument, value, "a number above 0 and at most 1", lambda x: 0 < x <= 1)
+
+
+def count(argument, value):
+    number(argument, value, "a whole number of at least 1", lambda x: x >= 1 and x == int(x))
+    return int(value)
+
+
+def flag(argument, value):
+    if not isinstance(value, bool):
+        raise ValueError(f"`{argument}` must be True or False. Received: {argument}={value!r}")
+    return value
+
+
+def exactly_one(**arguments):
+    given = [name for name, value in arguments.items() if value is not None]
+    if len(given) != 1:
+        names = " and ".join(f"`{name}`" for name in arguments)
+        received = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        raise ValueError(f"exactly one of {names} must be given. Received: {received}")
+
+
+def image_shape(value):
+    """(height, width), both above 0, as a tuple of floats."""
+    try:
+        height, width = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`image_shape` must be (height, width). Received: image_shape={value!r}"
+        ) from None
+    rule = "(height, width), two numbers above 0"
+    return tuple(number("image_shape", side, rule, lambda x: x > 0) for side in (height, width))
+
+
+def _match(a, b):
+    return len(a) == len(b) and all(
+        m is None or n is None or m == n for m, n in zip(a, b, strict=True)
+    )
+
+
+def boxes(y_true, y_pred, size=4, prediction_size=None, rank=None):
+    """Both end in boxes of `size` numbers (predictions of `prediction_size`) and are alike before.
+
+    `rank` 3 asks for (B, N, size); None allows any leading axes.
+    """
+    true, pred = ops.static_shape(y_true), ops.static_shape(y_pred)
+    wanted = prediction_size or size
+    lead = "B, N" if rank == 3 else "..."
+    received = f"Received: y_true.shape={true}, y_pred.shape={pred}"
+    for argument, shape, last in (("y_true", true, size), ("y_pred", pred, wanted)):
+        if len(shape) < 1 or (rank and len(shape) != rank) or shape[-1] not in (None, last):
+            raise ValueError(f"`{argument}` must have shape ({lead}, {last}). {received}")
+    if not _match(true[:-1], pred[:-1]):
+        raise ValueError(
+            f"`y_true` and `y_pred` must be boxes of the same shape ({lead}). {received}"
+        )
+
+
+def labels(y_true, y_pred, trailing=()):
+    """`y_true` (..., *trailing) holds one label a row of the logits `y_pred` (..., C)."""
+    true, pred = ops.static_shape(y_true), ops.static_shape(y_pred)
+    shape = ", ".join(("B", "N", *map(str, trailing)))
+    lead = true[: len(true) - len(trailing)]
+    if true[len(lead) :] != tuple(trailing) or not pred or not _match(lead, pred[:-1]):
+        raise ValueError(
+            f"`y_true` must have shape ({shape}) and `y_pred` (B, N, classes). "
+            f"Received: y_true.shape={true}, y_pred.shape={pred}"
+        )
+
+
+def mask(mask, lead):
+    if not _match(ops.static_shape(mask), lead):
+        raise ValueError(
+            "`mask` must have the shape (B, N) of the boxes. "
+            f"Received: mask.shape={ops.static_shape(mask)} for boxes {lead}"
+        )
+    if ops.dtype_name(mask) != "bool":
+        raise ValueError(
+            f"`mask` must be of dtype bool, True = real. Received: dtype {ops.dtype_name(mask)}"
+        )
+
+
+def sample_weight(shape, lead):
+    """A weight is a scalar, (B,), (B, 1) or (B, N)."""
+    b, n = lead
+    good = shape == () or _match(shape, (b,)) or _match(shape, (b, 1)) or _match(shape, (b, n))
+    if not good:
+        raise ValueError(
+            "`sample_weight` must have shape (B,), (B, 1) or (B, N). "
+            f"Received: sample_weight.shape={shape} for boxes {lead}"
+        )

@@ -1,0 +1,149 @@
+"""The overlap family: losses of a pair of boxes as a whole.
+
+Every loss is a function of a `Pair` that returns its named addends (...); the public `<name>_loss`
+sums them. Boxes are xyxy (..., 4) in any unit; all losses here are scale-free, finite for every
+box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for ordered boxes.
+"""
+
+from boxloss import checks, ops
+from boxloss.functional.pair import Pair
+
+IOU_FLOOR = 1e-6
+MODES = ("linear", "log", "square")
+
+
+def pair_of(y_true, y_pred):
+    """The checked and widened `Pair` of two sets of boxes."""
+    checks.boxes(y_true, y_pred)
+    dtype = ops.arithmetic_dtype(y_true, y_pred)
+    return Pair(ops.widen(y_true, dtype), ops.widen(y_pred, dtype))
+
+
+def total(terms):
+    """The sum of named addends, in their order."""
+    terms = list(terms.values())
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
+
+
+def iou_terms(pair, mode="linear"):
+    o = pair.iou
+    if mode == "log":
+        overlap = -ops.log(ops.where(ops.less(o, IOU_FLOOR), ops.ones_like(o) * IOU_FLOOR, o))
+    elif mode == "square":
+        overlap = 1.0 - ops.square(o)
+    else:
+        overlap = 1.0 - o
+    return {"overlap": overlap, "inversion": pair.inversion}
+
+
+def giou_terms(pair):
+    # 1 - U/C, not (C - U)/C: one rounding less, and exactly 0 where U == C.
+    hull = ops.divide_or(pair.union, pair.hull, 1.0)
+    return {"overlap": 1.0 - pair.iou, "hull": 1.0 - hull, "inversion": pair.inversion}
+
+
+def diou_terms(pair):
+    return {
+        "overlap": 1.0 - pair.iou,
+        "center": pair.center_distance,
+        "inversion": pair.inversion,
+    }
+
+
+def ciou_terms(pair, gated=False, alpha_gradient=False):
+    v, o = pair.aspect, pair.iou
+    alpha = ops.divide_or(v, (1.0 - o) + v, 0.0)
+    if not alpha_gradient:
+        alpha = ops.stop_gradient(alpha)
+    if gated:
+        alpha = ops.where(ops.less(o, 0.5), ops.zeros_like(alpha), alpha)
+    return {
+        "overlap": 1.0 - o,
+        "center": pair.center_distance,
+        "aspect": alpha * v,
+        "inversion": pair.inversion,
+    }
+
+
+def iou_loss(y_true, y_pred, *, mode="linear"):
+    """IoU loss: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square"), o the IoU.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). Range [0, 1], [0, 13.8], [0, 1] for ordered
+    boxes. No gradient
+    for boxes apart. o is floored at 1e-6 under "log", whose value would be infinite.
+    Source: "log" is Yu et al. 2016, "UnitBox", arXiv:1608.01471; "square" is YOLOX's.
+    """
+    checks.one_of("mode", mode, MODES)
+    return total(iou_terms(pair_of(y_true, y_pred), mode))
+
+
+def giou_loss(y_true, y_pred):
+    """GIoU loss: 1 - o + (C - U) / C, C the area of the enclosing box, U the union.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2] for ordered boxes; the penalty is 0
+    where C is 0.
+    Source: Rezatofighi et al. 2019, "Generalized IoU", arXiv:1902.09630, algorithms 1 and 2.
+    """
+    return total(giou_terms(pair_of(y_true, y_pred)))
+
+
+def diou_loss(y_true, y_pred):
+    """DIoU loss: 1 - o + d^2 / c^2, d the distance of the centres, c the enclosing diagonal.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2) for ordered boxes. c is
+    differentiated, as in every implementation. On boxes in units of an image that is not square, d
+    and c are distorted.
+    Source: Zheng et al. 2020, "Distance-IoU Loss", arXiv:1911.08287, eq. 7.
+    """
+    return total(diou_terms(pair_of(y_true, y_pred)))
+
+
+def ciou_loss(y_true, y_pred, *, gated=False, alpha_gradient=False):
+    """CIoU loss: 1 - o + d^2 / c^2 + alpha v, v = 4/pi^2 (atan(W/H) - atan(w/h))^2.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2.5) for ordered boxes. alpha = v / (1 -
+    o + v), 0 where v is 0, is a constant in the gradient as in the authors' code;
+    `alpha_gradient=True` differentiates it (Keras, KerasCV). `gated=True` sets alpha = 0 while o <
+    0.5 (the extended paper, arXiv:2005.03572; MMDetection).
+    Differences from the paper: v is 0 where a box is a point, whose aspect ratio is not defined;
+    the gradient of v keeps its factor 1 / (w^2 + h^2), which eq. 12 replaces by 1.
+    Source: Zheng et al. 2020, "Distance-IoU Loss", arXiv:1911.08287, eqs. 8 to 11.
+    """
+    checks.flag("gated", gated)
+    checks.flag("alpha_gradient", alpha_gradient)
+    return total(ciou_terms(pair_of(y_true, y_pred), gated, alpha_gradient))
+
+
+# Pairwise ----------------------------------------------------------------------------------------
+
+
+def _pairwise(a, b):
+    for argument, boxes in (("a", a), ("b", b)):
+        shape = ops.static_shape(boxes)
+        if len(shape) < 2 or shape[-1] not in (None, 4):
+            raise ValueError(
+                f"`{argument}` must have shape (..., boxes, 4). Received: {argument}.shape={shape}"
+            )
+    dtype = ops.arithmetic_dtype(a, b)
+    a, b = ops.widen(a, dtype), ops.widen(b, dtype)
+    return ops.expand_dims(a, -2), ops.expand_dims(b, -3)
+
+
+def iou_matrix(a, b):
+    """IoU of every box of `a` (..., N, 4) and of `b` (..., M, 4): (..., N, M) in [0, 1]."""
+    return Pair(*_pairwise(a, b)).iou
+
+
+def giou_matrix(a, b):
+    """GIoU of every box of `a` with every box of `b`: (..., N, M) in [-1, 1]; see `giou_loss`."""
+    terms = giou_terms(Pair(*_pairwise(a, b)))
+    return 1.0 - terms["overlap"] - terms["hull"]
+
+
+def ciou_matrix(a, b):
+    """CIoU of every box of `a` with every box of `b`: (..., N, M) in (-1.5, 1]; see `ciou_loss`."""
+    terms = ciou_terms(Pair(*_pairwise(a, b)))
+    return 1.0 - terms["overlap"] - terms["center"] - terms["aspect"]

@@ -1,0 +1,220 @@
+"""The geometry of a predicted and a true box, in units of the pair's own extent.
+
+Every overlap loss is written in these quantities, so that the rules that keep a loss finite and
+scale-free stand in one place:
+
+- An inverted side (x2 < x1), predicted or true, is collapsed to its middle.
+- Lengths are divided by the longer side of the box that encloses both, areas by the longer of the
+  two boxes' sides on each axis. The divisors are constants in the gradient: for a scale-free
+  loss the gradient is the same as without them (its value does not change with the scale), and
+  no square of a length can leave the range of float32.
+- Divisions are guarded where the denominator is <= 0, never by an added epsilon.
+- min and max split their gradient evenly at ties.
+"""
+
+from functools import cached_property
+
+from boxloss import ops
+
+
+def _side(low, high):
+    """One axis of a box with an inverted side collapsed to its middle: low, high, was inverted."""
+    inverted = ops.less(high, low)
+    middle = 0.5 * (low + high)
+    return ops.where(inverted, middle, low), ops.where(inverted, middle, high), inverted
+
+
+def _unit(*lengths):
+    """The longest of `lengths` as a constant in the gradient; 1 where it is 0."""
+    longest = lengths[0]
+    for length in lengths[1:]:
+        longest = ops.maximum(longest, length)
+    longest = ops.stop_gradient(longest)
+    return ops.where(ops.equal(longest, ops.zeros_like(longest)), ops.ones_like(longest), longest)
+
+
+class Pair:
+    """A predicted and a true box, (..., 4) each, in xyxy; every quantity has shape (...).
+
+    Small letters belong to the prediction, capitals to the truth, as in the papers. Lengths (`w`,
+    `dx`, `cw`, ...) are in units of `unit`, the longer side of the enclosing box.
+    """
+
+    def __init__(self, y_true, y_pred):
+        self._true = ops.unstack(y_true, 4, axis=-1)
+        self._pred = ops.unstack(y_pred, 4, axis=-1)
+        X1, Y1, X2, Y2 = self._true
+        x1, y1, x2, y2 = self._pred
+        self._x1, self._x2, self._x_inverted = _side(x1, x2)
+        self._y1, self._y2, self._y_inverted = _side(y1, y2)
+        self._X1, self._X2, _ = _side(X1, X2)
+        self._Y1, self._Y2, _ = _side(Y1, Y2)
+        # In the boxes' own unit.
+        self._w, self._h = self._x2 - self._x1, self._y2 - self._y1
+        self._W, self._H = self._X2 - self._X1, self._Y2 - self._Y1
+
+    # Lengths ------------------------------------------------------------------------------------
+
+    @cached_property
+    def _cw(self):
+        return ops.even_maximum(self._x2, self._X2) - ops.even_minimum(self._x1, self._X1)
+
+    @cached_property
+    def _ch(self):
+        return ops.even_maximum(self._y2, self._Y2) - ops.even_minimum(self._y1, self._Y1)
+
+    @cached_property
+    def unit(self):
+        """The longer side of the enclosing box, a constant in the gradient (1 where it is 0)."""
+        return _unit(self._cw, self._ch)
+
+    @cached_property
+    def w(self):
+        return self._w / self.unit
+
+    @cached_property
+    def h(self):
+        return self._h / self.unit
+
+    @cached_property
+    def W(self):
+        return self._W / self.unit
+
+    @cached_property
+    def H(self):
+        return self._H / self.unit
+
+    @cached_property
+    def cw(self):
+        """Width of the enclosing box."""
+        return self._cw / self.unit
+
+    @cached_property
+    def ch(self):
+        return self._ch / self.unit
+
+    @cached_property
+    def corner_offsets(self):
+        """x1 - X1, y1 - Y1, x2 - X2, y2 - Y2."""
+        return (
+            (self._x1 - self._X1) / self.unit,
+            (self._y1 - self._Y1) / self.unit,
+            (self._x2 - self._X2) / self.unit,
+            (self._y2 - self._Y2) / self.unit,
+        )
+
+    @cached_property
+    def dx(self):
+        """Offset of the centres; from differences of sides, which cancel less than centres do."""
+        left, _, right, _ = self.corner_offsets
+        return 0.5 * (left + right)
+
+    @cached_property
+    def dy(self):
+        _, top, _, bottom = self.corner_offsets
+        return 0.5 * (top + bottom)
+
+    @cached_property
+    def center_distance(self):
+        """Squared distance of the centres over the squared diagonal of the enclosing box."""
+        distance = ops.square(self.dx) + ops.square(self.dy)
+        diagonal = ops.square(self.cw) + ops.square(self.ch)
+        return ops.divide_or(distance, diagonal, 0.0)
+
+    # Areas --------------------------------------------------------------------------------------
+    # In units of the longer side on each axis: a pair of thin boxes would underflow in `unit`.
+
+    @cached_property
+    def _x_unit(self):
+        return _unit(self._w, self._W)
+
+    @cached_property
+    def _y_unit(self):
+        return _unit(self._h, self._H)
+
+    @cached_property
+    def intersection(self):
+        x = ops.even_minimum(self._x2, self._X2) - ops.even_maximum(self._x1, self._X1)
+        y = ops.even_minimum(self._y2, self._Y2) - ops.even_maximum(self._y1, self._Y1)
+        return (ops.even_relu(x) / self._x_unit) * (ops.even_relu(y) / self._y_unit)
+
+    @cached_property
+    def union(self):
+        predicted = (self._w / self._x_unit) * (self._h / self._y_unit)
+        true = (self._W / self._x_unit) * (self._H / self._y_unit)
+        return predicted + true - self.intersection
+
+    @cached_property
+    def hull(self):
+        """Area of the enclosing box, in the unit of `union`."""
+        return (self._cw / self._x_unit) * (self._ch / self._y_unit)
+
+    @cached_property
+    def equal(self):
+        same = ops.equal(self._x1, self._X1)
+        for a, b in ((self._y1, self._Y1), (self._x2, self._X2), (self._y2, self._Y2)):
+            same = ops.logical_and(same, ops.equal(a, b))
+        return same
+
+    @cached_property
+    def iou(self):
+        """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
+        empty = ops.where(self.equal, ops.ones_like(self._w), ops.zeros_like(self._w))
+        return ops.divide_or(self.intersection, self.union, empty)
+
+    # Shape --------------------------------------------------------------------------------------
+
+    @cached_property
+    def aspect(self):
+        """CIoU's v = 4/pi^2 (atan(W/H) - atan(w/h))^2 in [0, 1]; 0 where a box is a point.
+
+        One arctangent of the difference of the angles. The sides of each box are divided by its
+        longer side first: an angle does not depend on it.
+        """
+        w, h, W, H = self._w, self._h, self._W, self._H
+        true_unit, pred_unit = _unit(W, H), _unit(w, h)
+        w, h, W, H = w / pred_unit, h / pred_unit, W / true_unit, H / true_unit
+        cross, dot = W * h - w * H, H * h + W * w
+        # Both 0 only where a box is a point: the gradient of arctan2 is NaN there.
+        point = ops.logical_and(
+            ops.equal(cross, ops.zeros_like(cross)), ops.equal(dot, ops.zeros_like(dot))
+        )
+        angle = ops.arctan2(cross, ops.where(point, ops.ones_like(dot), dot))
+        return (4.0 / 9.869604401089358) * ops.square(angle)
+
+    # Inversion ----------------------------------------------------------------------------------
+
+    @cached_property
+    def inversion(self):
+        """(x1 - x2) / s + (y1 - y2) / s on the sides that are inverted, 0 for ordered boxes.
+
+        s is the longer side of the box that encloses both, an inverted side at its full length. At
+        side 0 against a true side above 0 the value is 0 and the gradient opens the side: a point
+        inside the truth is a stationary point of GIoU, DIoU and CIoU otherwise.
+        """
+        X1, Y1, X2, Y2 = self._true
+        x1, y1, x2, y2 = self._pred
+
+        def extent(*ends):
+            high = low = ends[0]
+            for end in ends[1:]:
+                high, low = ops.maximum(high, end), ops.minimum(low, end)
+            return high - low
+
+        unit = _unit(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
+        total = ops.zeros_like(x1)
+        for inverted, low, high, true_side in (
+            (self._x_inverted, x1, x2, self._W),
+            (self._y_inverted, y1, y2, self._H),
+        ):
+            flat = ops.logical_and(
+                ops.equal(low, high), ops.greater(true_side, ops.zeros_like(true_side))
+            )
+            counts = ops.logical_or(inverted, flat)
+            total = total + ops.where(counts, low - high, ops.zeros_like(low))
+        return total / unit
+
+    # Other boxes from the same pair -------------------------------------------------------------
+
+    def __repr__(self):
+        return f"Pair({ops.static_shape(self._w)})"

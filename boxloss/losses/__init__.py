@@ -1,0 +1,47 @@
+"""Loss classes and their registry: `get(name, **arguments)`, `names(kind=None)`."""
+
+from boxloss import checks
+from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
+from boxloss.losses.classification import SigmoidFocalLoss, SoftmaxLoss
+from boxloss.losses.coordinate import L1BoxLoss, SmoothL1BoxLoss
+from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss
+
+LOSSES = (
+    L1BoxLoss,
+    SmoothL1BoxLoss,
+    IoULoss,
+    GIoULoss,
+    DIoULoss,
+    CIoULoss,
+    SoftmaxLoss,
+    SigmoidFocalLoss,
+)
+_BY_NAME = {loss.name: loss for loss in LOSSES}
+KINDS = ("box", "uncertainty", "distribution", "rotated", "class")
+
+
+def names(kind=None):
+    """The names of all losses, or of one kind, sorted."""
+    if kind is not None:
+        checks.one_of("kind", kind, KINDS)
+    return sorted(loss.name for loss in LOSSES if kind in (None, loss.kind))
+
+
+def get(name, **arguments):
+    """The loss called `name`, with its arguments; a misspelt name gets a near match.
+
+    >>> boxloss.get("ciou", bounding_box_format="xywh")
+    """
+    return _BY_NAME[checks.one_of("name", name, _BY_NAME)](**arguments)
+
+
+__all__ = [
+    "BoxLoss",
+    "KINDS",
+    "LOSSES",
+    "TensorLoss",
+    "Tensors",
+    "get",
+    "names",
+    *(loss.__name__ for loss in LOSSES),
+]

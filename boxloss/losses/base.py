@@ -1,0 +1,296 @@
+"""The ladder that every loss climbs: sides, boxes, images, batch."""
+
+from typing import NamedTuple
+
+import keras
+
+from boxloss import boxes, checks, ops, reduction
+from boxloss.functional.overlap import total
+from boxloss.mining import _Mining
+
+
+class Tensors(NamedTuple):
+    """Every level of one loss. Padding holds 0 in every field."""
+
+    residuals: object  # (B, N, 4) y_pred - y_true, signed, in xyxy
+    coordinate_errors: object  # (B, N, 4)
+    box_errors: object  # (B, N)
+    image_losses: object  # (B,)
+    loss: object  # ()
+    terms: dict  # name -> (B, N), which sum to box_errors
+
+    def numpy(self):
+        """The same as numpy arrays."""
+
+        def convert(value):
+            if value is None:
+                return None
+            if isinstance(value, dict):
+                return {name: convert(term) for name, term in value.items()}
+            return ops.convert_to_numpy(value)
+
+        return Tensors(*map(convert, self))
+
+
+class Errors(NamedTuple):
+    """What one loss says about each box, before masks and weights."""
+
+    terms: dict
+    residuals: object = None
+    coordinate_errors: object = None
+
+
+class TensorLoss(keras.losses.Loss):
+    """A loss that keeps its tensor until the last step.
+
+    Called like any Keras loss, `loss(y_true, y_pred, sample_weight=None, mask=None)` gives the
+    scalar that an optimizer minimises. `loss.tensors(...)`, with the same arguments, gives every
+    level on the way (`Tensors`) and changes no state. numpy arrays are accepted everywhere.
+
+    Real or padding. A box is real if `mask` (B, N) bool, where given, says so and its row of
+    `y_true` is not all -1. Padding is filled before the arithmetic: NaN or inf there changes
+    neither value nor gradient. Keras' implicit masks are ignored. NaN in a real box reaches the
+    scalar.
+
+    Decisions in which libraries differ:
+    (a) Coordinates are summed (`coordinate_reduction="sum"`); Keras' Huber averages them, a factor
+        of 4.
+    (b) Each image counts once (`normalizer="image"`): the mean over its real boxes. "batch" divides
+        the sum over all boxes by their number on all replicas (DETR, MMDetection), so that crowded
+        images count more; "none" sums the boxes of an image; a number divides by it.
+    (c) An image without boxes contributes 0 and stays in the denominator of the mean over images.
+
+    Args (all keyword-only):
+        normalizer: "image", "batch", "none" or a number above 0. Gradient accumulation is exact for
+            "image" only.
+        box_reduction: "sum", or "none": `loss(...)` then reduces masked box errors (B, N), for
+            detectors that bring weights (B, N) of their own; `normalizer` and `mining` must stay
+            default.
+        mining: `HardestBoxes`, `HardestImages` or `FocalWeighting`, weights from the box errors.
+        reduction: Keras' reduction over images: "sum_over_batch_size", "sum", "mean",
+            "mean_with_sample_weight" or "none".
+        name, dtype: as in Keras. The arithmetic is float32 for every dtype, float64 if the inputs
+            and `dtype` are float64.
+
+    `sample_weight` of shape (B,) or (B, 1) weighs images, once, at the last arrow; (B, N) weighs
+    boxes. It scales and is in no denominator; it is not a mask. Under tf.distribute every image
+    counts once, on however many replicas.
+    """
+
+    name = None  # the registry's name
+    kind = None
+    minimum = None
+    recovers_disjoint = False
+    recovers_inverted = False
+
+    def __init__(
+        self,
+        *,
+        normalizer="image",
+        box_reduction="sum",
+        mining=None,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        reduction_name = _check_reduction(reduction)
+        name = name or type(self).name
+        if ops.KERAS_3:
+            super().__init__(name=name, reduction=reduction_name, dtype=dtype)
+        else:
+            super().__init__(name=name, reduction=reduction_name)
+            self._dtype = dtype or keras.backend.floatx()
+        self.normalizer = reduction_module.check_normalizer(normalizer)
+        self.box_reduction = checks.one_of("box_reduction", box_reduction, ("none", "sum"))
+        self.mining = _check_mining(mining)
+        if self.box_reduction == "none" and (self.normalizer != "image" or mining is not None):
+            raise ValueError(
+                '`normalizer` and `mining` must be the defaults with box_reduction="none", which '
+                f"leaves boxes to the caller. Received: normalizer={normalizer!r}, mining={mining!r}"
+            )
+        if reduction_name == "sum" and self.normalizer == "batch":
+            raise ValueError(
+                '`reduction` must be a mean with normalizer="batch", which already divides by all '
+                f"boxes. Received: reduction={reduction!r}"
+            )
+
+    if not ops.KERAS_3:
+
+        @property
+        def dtype(self):
+            return self._dtype
+
+    # What a kind of loss says about itself
+    # ---------------------------------------------------------
+
+    def check(self, y_true, y_pred):
+        """Raise unless the shapes fit."""
+        checks.boxes(y_true, y_pred, rank=3)
+
+    def is_real(self, y_true):
+        """(B, N) bool: False for rows of padding."""
+        return boxes.is_real(y_true)
+
+    def is_counted(self, y_true, y_pred, real):
+        """(B, N) bool: the boxes that denominators count."""
+        return real
+
+    def fill(self, y_true, y_pred, real):
+        """Both with padding replaced by boxes that are safe to compute."""
+        return boxes.fill(y_true, real), boxes.fill(y_pred, real)
+
+    def widen(self, y_true, y_pred):
+        dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self._arithmetic())
+        return ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        """`Errors` of filled boxes: terms (B, N), residuals and coordinate errors."""
+        raise NotImplementedError
+
+    # The ladder -----------------------------------------------------------------------------------
+
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+        return self._climb(y_true, y_pred, sample_weight, mask, image_shape).loss
+
+    def call(self, y_true, y_pred):
+        """Image losses (B,), or masked box errors (B, N) with `box_reduction="none"`."""
+        tensors = self._climb(y_true, y_pred, None, None, None)
+        return tensors.box_errors if self.box_reduction == "none" else tensors.image_losses
+
+    def tensors(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+        """Every level of the loss, as `Tensors`. Changes no state.
+
+        `image_shape`, where the loss takes one, may be a tensor (B, 2) of (height, width) here.
+        """
+        return self._climb(y_true, y_pred, sample_weight, mask, image_shape)
+
+    def _climb(self, y_true, y_pred, sample_weight, mask, image_shape):
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        self.check(y_true, y_pred)
+        y_true, y_pred = self.widen(y_true, y_pred)
+        real = self.is_real(y_true)  # (B, N)
+        if mask is not None:
+            mask = ops.convert_to_tensor(mask)
+            checks.mask(mask, ops.static_shape(real))
+            real = ops.logical_and(mask, real)
+        dtype = ops.dtype_name(y_pred)
+        image_weight, box_weight = reduction_module.split_weight(
+            sample_weight, ops.static_shape(real), dtype
+        )
+        y_true, y_pred = self.fill(y_true, y_pred, real)
+        errors = self.errors(y_true, y_pred, image_shape)
+
+        def masked(x):
+            return ops.where(real, x, ops.zeros_like(x))
+
+        terms = {term: masked(value) for term, value in errors.terms.items()}
+        box_errors = total(terms)
+        if box_weight is not None:
+            box_weight = masked(box_weight)
+        counted = self.is_counted(y_true, y_pred, real)
+        mined = share = None
+        if self.mining is not None:
+            mined, kept, share = self.mining.mine(box_errors, real)
+            counted = ops.logical_and(kept, counted)
+        image_losses = reduction_module.image_losses(
+            box_errors,
+            counted,
+            normalizer=self.normalizer,
+            box_weight=box_weight,
+            mined=mined,
+            image_share=share,
+        )
+        values = image_losses
+        if self.box_reduction == "none":
+            values = box_errors if box_weight is None else box_errors * box_weight
+        loss = reduction_module.reduce(values, image_weight, _check_reduction(self.reduction))
+        if not ops.KERAS_3:
+            loss = loss * self._keras_2_correction()
+
+        def masked_rows(x):
+            return None if x is None else boxes.fill(x, real)
+
+        return Tensors(
+            masked_rows(errors.residuals),
+            masked_rows(errors.coordinate_errors),
+            box_errors,
+            image_losses,
+            loss,
+            terms,
+        )
+
+    def _keras_2_correction(self):
+        """Keras 2's `compile` divides means by the number of replicas, which `reduce` has done."""
+        return 1.0 if self.reduction in ("sum", "none") else float(ops.replica_count())
+
+    def _arithmetic(self):
+        return "float64" if self.dtype == "float64" else "float32"
+
+    # Serialisation --------------------------------------------------------------------------------
+
+    def get_config(self):
+        return {
+            "normalizer": self.normalizer,
+            "box_reduction": self.box_reduction,
+            "mining": _serialize(self.mining),
+            "reduction": self.reduction,
+            "name": self.name,
+            "dtype": self._dtype_policy.name if ops.KERAS_3 else self._dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+# `reduction` is also the name of Keras' argument.
+reduction_module = reduction
+_check_reduction = reduction.check_reduction
+
+
+def _check_mining(mining):
+    if isinstance(mining, dict):
+        mining = keras.saving.deserialize_keras_object(mining)
+    if mining is not None and not isinstance(mining, _Mining):
+        raise ValueError(
+            "`mining` must be HardestBoxes, HardestImages or FocalWeighting. "
+            f"Received: mining={mining!r}"
+        )
+    return mining
+
+
+def _serialize(mining):
+    return None if mining is None else keras.saving.serialize_keras_object(mining)
+
+
+class BoxLoss(TensorLoss):
+    """A loss of boxes (B, N, 4).
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        bounding_box_format: how `y_true` and `y_pred` are written: "xyxy" (default), "yxyx",
+            "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh" or
+            "rel_center_xywh".
+        image_shape: (height, width) in pixels, by which `rel_*` boxes are multiplied first. Without
+            it they stay in units of the image, where DIoU, CIoU, EIoU and SIoU see distances and
+            angles distorted unless the image is square; IoU and GIoU do not change.
+    """
+
+    kind = "box"
+
+    def __init__(self, *, bounding_box_format="xyxy", image_shape=None, **arguments):
+        super().__init__(**arguments)
+        self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
+        self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
+
+    def to_xyxy(self, x, image_shape):
+        shape = self.image_shape if image_shape is None else image_shape
+        if isinstance(shape, (list, tuple)):
+            shape = checks.image_shape(shape)
+        return boxes.to_xyxy(x, self.bounding_box_format, shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "bounding_box_format": self.bounding_box_format,
+            "image_shape": self.image_shape,
+        }

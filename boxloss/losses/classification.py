@@ -1,0 +1,85 @@
+"""Loss classes of labels, one a box."""
+
+import keras
+
+from boxloss import checks, ops
+from boxloss.functional import classification
+from boxloss.losses.base import Errors, TensorLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+class ClassLoss(TensorLoss):
+    """A loss of one label a box; the single term is `class`.
+
+    `y_true` (B, N) integers: a class, C for background, -1 for padding or ignored. `normalizer`
+    also takes "positives": each image is divided by its rows that are not background (at least 1),
+    as in the focal loss' paper.
+    """
+
+    kind = "class"
+
+    def check(self, y_true, y_pred):
+        checks.labels(y_true, y_pred)
+
+    def widen(self, y_true, y_pred):
+        dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
+        return ops.cast(y_true, "int32"), ops.widen(y_pred, dtype)
+
+    def is_real(self, y_true):
+        return ops.not_equal(y_true, -1 * ops.ones_like(y_true))
+
+    def background(self, y_pred):
+        """The label that means background, for these logits."""
+        return ops.static_shape(y_pred)[-1]
+
+    def is_counted(self, y_true, y_pred, real):
+        if self.normalizer != "positives":
+            return real
+        background = self.background(y_pred) * ops.ones_like(y_true)
+        return ops.logical_and(real, ops.not_equal(y_true, background))
+
+    def fill(self, y_true, y_pred, real):
+        y_pred = ops.where(ops.expand_dims(real, -1), y_pred, ops.zeros_like(y_pred))
+        return ops.where(real, y_true, ops.zeros_like(y_true)), y_pred
+
+
+@register
+class SoftmaxLoss(ClassLoss):
+    """`boxloss.functional.softmax_loss`: cross-entropy over C classes and background.
+
+    `y_pred` (B, N, C + 1) logits. `coordinate_errors` is None.
+    """
+
+    name = "softmax"
+
+    def background(self, y_pred):
+        return ops.static_shape(y_pred)[-1] - 1
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        return Errors({"class": classification.softmax(y_true, y_pred)})
+
+
+@register
+class SigmoidFocalLoss(ClassLoss):
+    """`boxloss.functional.sigmoid_focal_loss`, summed over the classes.
+
+    `y_pred` (B, N, C) logits. `coordinate_errors` (B, N, C) is the loss of each class.
+
+    Args: alpha: weight of the true class, in [0, 1]; 1 - alpha for the others. gamma: focusing
+        power.
+    """
+
+    name = "sigmoid_focal"
+
+    def __init__(self, *, alpha=0.25, gamma=2.0, **arguments):
+        super().__init__(**arguments)
+        self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+        self.gamma = checks.non_negative("gamma", gamma)
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        errors = classification.sigmoid_focal(y_true, y_pred, self.alpha, self.gamma)
+        return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}

@@ -1,0 +1,99 @@
+"""Loss classes that measure each coordinate."""
+
+import keras
+
+from boxloss import boxes, checks, ops
+from boxloss.functional import coordinate
+from boxloss.losses.base import BoxLoss, Errors
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+REDUCTIONS = ("mean", "sum")
+
+
+class CoordinateLoss(BoxLoss):
+    """A loss of the four coordinates one by one, in their own unit.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        coordinate_reduction: "sum" (Fast R-CNN, DETR) or "mean" (Keras' Huber) of the four.
+        coordinate_format: the format in which errors are measured, "xyxy" by default, any of Keras'
+            names, or "encoded": as given, for deltas and distances. Rows of -1 are not padding
+            then; a mask is needed.
+    """
+
+    minimum = 0.0
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def __init__(self, *, coordinate_reduction="sum", coordinate_format="xyxy", **arguments):
+        super().__init__(**arguments)
+        self.coordinate_reduction = checks.one_of(
+            "coordinate_reduction", coordinate_reduction, REDUCTIONS
+        )
+        self.coordinate_format = boxes.check_format(
+            "coordinate_format", coordinate_format, also=("encoded",)
+        )
+
+    def coordinate_errors(self, difference):
+        """(..., 4) of the signed difference."""
+        raise NotImplementedError
+
+    def is_real(self, y_true):
+        if self.coordinate_format == "encoded":
+            return ops.ones_like(y_true[..., 0], dtype="bool")
+        return super().is_real(y_true)
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        if self.coordinate_format in ("encoded", self.bounding_box_format):
+            difference = y_pred - y_true
+        else:
+            difference = self._measured(y_pred, image_shape) - self._measured(y_true, image_shape)
+        errors = self.coordinate_errors(difference)
+        share = 0.25 if self.coordinate_reduction == "mean" else 1.0
+        names = boxes.coordinate_names(self.coordinate_format)
+        terms = dict(zip(names, boxes.split(errors * share), strict=True))
+        residuals = difference
+        if self.coordinate_format not in ("encoded", "xyxy"):
+            residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
+        return Errors(terms, residuals, errors)
+
+    def _measured(self, x, image_shape):
+        shape = self.image_shape if image_shape is None else image_shape
+        return boxes.from_xyxy(self.to_xyxy(x, image_shape), self.coordinate_format, shape)
+
+    def get_config(self):
+        config = {
+            "coordinate_reduction": self.coordinate_reduction,
+            "coordinate_format": self.coordinate_format,
+        }
+        return {**super().get_config(), **config}
+
+
+@register
+class L1BoxLoss(CoordinateLoss):
+    """`boxloss.functional.l1_loss`; a term a coordinate."""
+
+    name = "l1"
+
+    def coordinate_errors(self, difference):
+        return coordinate.l1(difference)
+
+
+@register
+class SmoothL1BoxLoss(CoordinateLoss):
+    """`boxloss.functional.smooth_l1_loss`; a term a coordinate.
+
+    Args: beta: where the square ends, in the unit of the coordinates; 0 is L1.
+    """
+
+    name = "smooth_l1"
+
+    def __init__(self, *, beta=1.0, **arguments):
+        super().__init__(**arguments)
+        self.beta = checks.non_negative("beta", beta)
+
+    def coordinate_errors(self, difference):
+        return coordinate.smooth_l1(difference, self.beta)
+
+    def get_config(self):
+        return {**super().get_config(), "beta": self.beta}

@@ -1,0 +1,96 @@
+"""Loss classes of the overlap family."""
+
+import keras
+
+from boxloss import checks, ops
+from boxloss.functional import overlap
+from boxloss.functional.pair import Pair
+from boxloss.losses.base import BoxLoss, Errors
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+class OverlapLoss(BoxLoss):
+    """A loss of each pair of boxes as a whole; scale-free.
+
+    It has no form per coordinate: `coordinate_errors` are |y_pred - y_true| in xyxy. Every loss has
+    the term `inversion`, 0 for ordered boxes, which opens inverted and flat predictions.
+    """
+
+    minimum = 0.0
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def pair_terms(self, pair):
+        """The named addends (B, N) of a `Pair`."""
+        raise NotImplementedError
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
+        residuals = y_pred - y_true
+        terms = self.pair_terms(Pair(y_true, y_pred))
+        return Errors(terms, residuals, ops.even_abs(residuals))
+
+
+@register
+class IoULoss(OverlapLoss):
+    """`boxloss.functional.iou_loss`; terms overlap, inversion. Blind to boxes apart.
+
+    Args: mode: "linear" (1 - o), "log" (-ln o) or "square" (1 - o^2).
+    """
+
+    name = "iou"
+    recovers_disjoint = False
+    recovers_inverted = False
+
+    def __init__(self, *, mode="linear", **arguments):
+        super().__init__(**arguments)
+        self.mode = checks.one_of("mode", mode, overlap.MODES)
+
+    def pair_terms(self, pair):
+        return overlap.iou_terms(pair, self.mode)
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
+
+
+@register
+class GIoULoss(OverlapLoss):
+    """`boxloss.functional.giou_loss`; terms overlap, hull, inversion."""
+
+    name = "giou"
+
+    def pair_terms(self, pair):
+        return overlap.giou_terms(pair)
+
+
+@register
+class DIoULoss(OverlapLoss):
+    """`boxloss.functional.diou_loss`; terms overlap, center, inversion."""
+
+    name = "diou"
+
+    def pair_terms(self, pair):
+        return overlap.diou_terms(pair)
+
+
+@register
+class CIoULoss(OverlapLoss):
+    """`boxloss.functional.ciou_loss`; terms overlap, center, aspect, inversion.
+
+    Args: gated: alpha = 0 while o < 0.5. alpha_gradient: alpha is differentiated.
+    """
+
+    name = "ciou"
+
+    def __init__(self, *, gated=False, alpha_gradient=False, **arguments):
+        super().__init__(**arguments)
+        self.gated = checks.flag("gated", gated)
+        self.alpha_gradient = checks.flag("alpha_gradient", alpha_gradient)
+
+    def pair_terms(self, pair):
+        return overlap.ciou_terms(pair, self.gated, self.alpha_gradient)
+
+    def get_config(self):
+        config = {"gated": self.gated, "alpha_gradient": self.alpha_gradient}
+        return {**super().get_config(), **config}
