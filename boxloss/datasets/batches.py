@@ -1,0 +1,154 @@
+"""Batches of letterboxed images and padded boxes for Keras' `fit`, on every backend."""
+
+import sys
+
+import keras
+import numpy as np
+
+from boxloss.datasets.images import FILL, fit, letterbox_of, read_image
+from boxloss.datasets.problems import Problem
+
+# The (boxes x locations) tensors of assignment grow with the fullest image: 300 boxes hold nearly
+# every data set, and one image with 10,000 must not take the memory of all.
+MAX_BOXES = 300
+CACHE_BYTES = 2**29
+
+
+class Batches(keras.utils.PyDataset):
+    """(x, y) of `batch_size` images each; the last batch may be smaller.
+
+    x: float32 (b, S, S, 3), RGB in [0, 255], letterboxed to S = `image_size`.
+    y: "boxes" float32 (b, N, 4), xyxy in pixels of the square; "labels" int32 (b, N); both -1 at
+    padding. "ignore" bool (b, N): crowd, ignore and difficult boxes. "index" int32 (b,): position
+    in `dataset.records`. N is the same for all batches: the fullest image's count, at most 300, or
+    `max_boxes`; of an image with more, the largest N are used (a line on stderr tells).
+
+    Order and augmentation depend on (seed, epoch, position) alone: set `epoch` to resume.
+    An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and told
+    once on stderr; a strict data set raises its ValueError instead.
+    Scaled images are kept in memory up to `cache_bytes`.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size,
+        image_size,
+        augment=False,
+        shuffle=False,
+        seed=0,
+        max_boxes=None,
+        cache_bytes=CACHE_BYTES,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self.augment = augment
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self.unreadable = []
+        self.max_boxes = max_boxes or self._fullest()
+        self._cache = {}
+        self._room = cache_bytes
+
+    def _fullest(self):
+        counts = [len(record) for record in self.dataset.records]
+        fullest = max(counts, default=0)
+        if fullest > MAX_BOXES:
+            name = self.dataset.records[int(np.argmax(counts))].file_name
+            print(
+                f"{name!r} holds {fullest} boxes: of each image the largest {MAX_BOXES} are used "
+                f"in training (`max_boxes` raises that)",
+                file=sys.stderr,
+            )
+        return min(max(fullest, 1), MAX_BOXES)
+
+    def __len__(self):
+        return -(-len(self.dataset.records) // self.batch_size)
+
+    def order(self):
+        """The positions of this epoch's images, int (len(dataset.records),)."""
+        count = len(self.dataset.records)
+        if not self.shuffle:
+            return np.arange(count)
+        return np.random.default_rng([self.seed, self.epoch]).permutation(count)
+
+    def __getitem__(self, index):
+        start = index * self.batch_size
+        positions = self.order()[start : start + self.batch_size]
+        size, boxes_per_image = self.image_size, self.max_boxes
+        x = np.full((len(positions), size, size, 3), FILL, "float32")
+        y = {
+            "boxes": np.full((len(positions), boxes_per_image, 4), -1, "float32"),
+            "labels": np.full((len(positions), boxes_per_image), -1, "int32"),
+            "ignore": np.zeros((len(positions), boxes_per_image), bool),
+            "index": positions.astype("int32"),
+        }
+        for row, position in enumerate(positions):
+            image, boxes, labels, ignore = self.example(int(position))
+            keep = largest(boxes, boxes_per_image)
+            x[row] = image
+            y["boxes"][row, : len(keep)] = boxes[keep]
+            y["labels"][row, : len(keep)] = labels[keep]
+            y["ignore"][row, : len(keep)] = ignore[keep]
+        return x, y
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def example(self, position):
+        """(image uint8 (S, S, 3), boxes (n, 4), labels (n,), ignore (n,)) of one record."""
+        image, boxes, labels, ignore = self.scaled(position)
+        size = self.image_size
+        height, width = image.shape[:2]
+        left, top = (size - width) // 2, (size - height) // 2
+        square = np.full((size, size, 3), FILL, "uint8")
+        square[top : top + height, left : left + width] = image
+        shift = np.array([left, top, left, top], "float32")
+        return square, boxes + shift, labels, ignore
+
+    def scaled(self, position):
+        """The record scaled to fit the square, not yet padded: image, boxes, labels, ignore."""
+        record = self.dataset.records[position]
+        image = self._cache.get(position)
+        if image is None:
+            image = self._read(record)
+            if image is None:
+                nothing = np.zeros((0, 4), "float32"), np.zeros(0, "int64"), np.zeros(0, bool)
+                return np.full((1, 1, 3), FILL, "uint8"), *nothing
+            image = fit(image, self.image_size)
+            if image.nbytes <= self._room:
+                self._room -= image.nbytes
+                self._cache[position] = image
+        scale = letterbox_of(record.width, record.height, self.image_size).scale
+        boxes = (record.boxes.astype("float64") * scale).astype("float32")
+        return image, boxes, record.labels, record.ignored
+
+    def _read(self, record):
+        try:
+            image = read_image(record.path)
+            if image.shape[:2] == (record.height, record.width):
+                return image
+            raise ValueError(
+                f"{record.path}: image must stay as it was when the data set was loaded. Received: "
+                f"{image.shape[1]} x {image.shape[0]}, before {record.width} x {record.height}"
+            )
+        except (ValueError, OSError) as error:
+            if self.dataset.strict:
+                raise
+            if all(problem.path != str(record.path) for problem in self.unreadable):
+                problem = Problem(str(record.path), "image", "be readable", str(error))
+                self.unreadable.append(problem)
+                print(f"{error} (it trains as a grey image without boxes)", file=sys.stderr)
+            return None
+
+
+def largest(boxes, count):
+    """Positions of the `count` largest boxes, in their own order."""
+    if len(boxes) <= count:
+        return np.arange(len(boxes))
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.sort(np.argsort(-areas, kind="stable")[:count])

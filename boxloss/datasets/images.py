@@ -1,0 +1,138 @@
+"""Reading pictures: bytes, header, limit, then decoding by OpenCV; and letterboxing.
+
+Every picture becomes uint8 RGB: grey is repeated, alpha is dropped, CMYK is converted by OpenCV,
+16-bit is divided by 256. EXIF orientation is applied (see `header`).
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+from boxloss.datasets.header import BadImageError, read_header
+from boxloss.datasets.problems import one_line
+
+FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
+
+
+def opencv():
+    """The module cv2, or a message that tells how to get it."""
+    try:
+        import cv2
+    except ImportError:
+        raise ValueError(
+            "OpenCV must be installed to read or draw images: pip install opencv-python "
+            "(or opencv-python-headless). Received: no module named cv2"
+        ) from None
+    return cv2
+
+
+def read_image(path):
+    """The picture at `path`: uint8 (height, width, 3), RGB, upright.
+
+    Raises ValueError `path: image must ...` for a file that is no picture, is cut, has more than
+    `header.MAX_PIXELS` pixels (checked before a pixel is decoded) or cannot be decoded, and OSError
+    where it cannot be opened.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        return decode(data)
+    except BadImageError as error:
+        raise ValueError(f"{one_line(path)}: {error}") from None
+
+
+def decode(data):
+    """The picture in the bytes `data`; raises BadImageError."""
+    cv2 = opencv()
+    header = read_header(io.BytesIO(data))
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise BadImageError(
+            "be decodable", f"a {header.format} of {len(data)} bytes that OpenCV refuses"
+        )
+    image = upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.orientation)
+    if image.shape[:2] != (header.height, header.width):
+        raise BadImageError(
+            "have the size that its header tells",
+            f"{image.shape[1]} x {image.shape[0]}, header {header.width} x {header.height}",
+        )
+    return image
+
+
+def upright(image, orientation):
+    """Undo an EXIF orientation (1..8)."""
+    if orientation >= 5:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where a picture lies in its square: `x_square = x * scale + left`, y with `top`."""
+
+    scale: float
+    left: int
+    top: int
+
+    def apply(self, boxes):
+        """Boxes (..., 4), xyxy in pixels of the picture, as pixels of the square; float32."""
+        shift = np.array([self.left, self.top, self.left, self.top], "float64")
+        return (np.asarray(boxes, "float64") * self.scale + shift).astype("float32")
+
+    def undo(self, boxes):
+        """Boxes (..., 4), xyxy in pixels of the square, as pixels of the picture; float32."""
+        shift = np.array([self.left, self.top, self.left, self.top], "float64")
+        return ((np.asarray(boxes, "float64") - shift) / self.scale).astype("float32")
+
+
+def letterbox_of(width, height, size):
+    """The Letterbox that centres a picture of `width` x `height` in a square of side `size`."""
+    scale = min(size / width, size / height)
+    new_width, new_height = _scaled(width, scale, size), _scaled(height, scale, size)
+    return Letterbox(scale, (size - new_width) // 2, (size - new_height) // 2)
+
+
+def fit(image, size):
+    """`image` scaled, aspect kept, to fit into a square of side `size` (not padded)."""
+    cv2 = opencv()
+    height, width = image.shape[:2]
+    scale = min(size / width, size / height)
+    if scale == 1:
+        return image
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    # With fx and fy OpenCV samples at exactly this scale; with a rounded size it would stretch each
+    # axis a little and boxes would sit up to half a pixel off.
+    scaled = cv2.resize(image, (0, 0), fx=scale, fy=scale, interpolation=how)
+    wanted = (_scaled(width, scale, size), _scaled(height, scale, size))
+    if scaled.shape[1::-1] != wanted:  # a side that would round to 0, or a tie rounded up
+        scaled = cv2.resize(image, wanted, interpolation=how)
+    return scaled
+
+
+def _scaled(length, scale, size):
+    return min(max(round(length * scale), 1), size)
+
+
+def letterbox(image, boxes, size):
+    """Scale `image` to fit a square of side `size`, centred on grey; move `boxes` with it.
+
+    image uint8 (H, W, 3); boxes (n, 4) xyxy in pixels. Returns (uint8 (size, size, 3), float32
+    (n, 4), Letterbox).
+    """
+    height, width = image.shape[:2]
+    place = letterbox_of(width, height, size)
+    scaled = fit(image, size)
+    square = np.full((size, size, 3), FILL, "uint8")
+    square[place.top : place.top + scaled.shape[0], place.left : place.left + scaled.shape[1]] = (
+        scaled
+    )
+    return square, place.apply(np.reshape(boxes, (-1, 4))), place
