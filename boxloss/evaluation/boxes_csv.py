@@ -1,0 +1,29 @@
+"""boxes.csv: the error table as a file."""
+
+import csv
+
+from boxloss.files import write_atomically
+
+
+def write_boxes_csv(rows, path):
+    """Write rows of `error_table` as CSV (UTF-8, one header line); None is an empty field.
+
+    Coordinates have 4 decimals, other numbers 9 significant digits.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (
+        write_atomically(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow([_text(name, row.get(name)) for name in names])
+
+
+def _text(name, value):
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}" if name[-3:] in ("_x1", "_y1", "_x2", "_y2") else f"{value:.9g}"
+    return value

@@ -1,0 +1,91 @@
+"""Which prediction found which true box: COCO's greedy rule, for one IoU threshold."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_DETECTIONS = 100  # an image and class, as in COCO's evaluation
+
+
+class Matches(NamedTuple):
+    """truth_of: int (m,), the true box of each detection, -1 without. detection_of: int (n,), the
+    reverse; of several detections in one crowd the last. iou: float64 (m,), with the matched box,
+    else 0. used: bool (m,), False for detections that do not count: those on an ignored box and
+    those beyond the best `MAX_DETECTIONS` of their image and class."""
+
+    truth_of: np.ndarray
+    detection_of: np.ndarray
+    iou: np.ndarray
+    used: np.ndarray
+
+
+def match(truth, detections, iou_threshold=0.5):
+    """Match `Detections` to `Truth` as COCO does, class by class; gives `Matches`.
+
+    Best scores choose first, each the free true box of its class that it overlaps most, if by
+    `iou_threshold` or more; boxes that count go before ignored ones; a crowd stays free.
+    """
+    truth_of = np.full(len(detections), -1)
+    detection_of = np.full(len(truth), -1)
+    iou = np.zeros(len(detections))
+    used = np.ones(len(detections), bool)
+    true_groups = groups(truth.image, truth.label)
+    for key, rows in groups(detections.image, detections.label).items():
+        rows = rows[np.argsort(-detections.score[rows], kind="stable")]
+        used[rows[MAX_DETECTIONS:]] = False
+        rows = rows[:MAX_DETECTIONS]
+        true_rows = true_groups.get(key)
+        if true_rows is None:
+            continue
+        ignored = truth.ignored[true_rows]
+        crowd = truth.iscrowd[true_rows]
+        overlaps = coco_iou(detections.xywh[rows], truth.xywh[true_rows], crowd)
+        free = np.ones(len(true_rows), bool)
+        for d in np.flatnonzero(overlaps.max(axis=1) >= min(iou_threshold, 1 - 1e-10)):
+            g = _choice(overlaps[d], free | crowd, ignored, min(iou_threshold, 1 - 1e-10))
+            if g >= 0:
+                free[g] = False
+                truth_of[rows[d]], detection_of[true_rows[g]] = true_rows[g], rows[d]
+                iou[rows[d]] = overlaps[d, g]
+                used[rows[d]] = not ignored[g]
+    return Matches(truth_of, detection_of, iou, used)
+
+
+def _choice(overlaps, available, ignored, threshold):
+    """The column that COCO's loop ends on: the last of the best, boxes that count first."""
+    for allowed in (available & ~ignored, available & ignored):
+        allowed = allowed & (overlaps >= threshold)
+        if allowed.any():
+            reached = np.where(allowed, overlaps, -1.0)
+            return len(reached) - 1 - int(np.argmax(reached[::-1]))
+    return -1
+
+
+def groups(*keys):
+    """{(key, ...): rows} in the order of the rows."""
+    if not len(keys[0]):
+        return {}
+    order = np.lexsort(keys[::-1])
+    stacked = np.stack([key[order] for key in keys], axis=1)
+    starts = np.flatnonzero(np.any(stacked[1:] != stacked[:-1], axis=1)) + 1
+    firsts = stacked[np.concatenate([[0], starts])].tolist()
+    return dict(zip(map(tuple, firsts), np.split(order, starts), strict=True))
+
+
+def coco_iou(detections, truth, crowd=None):
+    """IoU (m, n) of boxes xywh, in COCO's own order of operations so that ties fall alike.
+
+    With a crowd the union is the detection's own area. 0 where boxes do not overlap.
+    """
+    d, g = detections[:, None], truth[None]
+    low, high = (
+        np.maximum(d, g)[..., :2],
+        np.minimum(d[..., :2] + d[..., 2:], g[..., :2] + g[..., 2:]),
+    )
+    sides = np.maximum(high - low, 0.0)
+    intersection = sides[..., 0] * sides[..., 1]
+    area = d[..., 2] * d[..., 3]
+    union = area + g[..., 2] * g[..., 3] - intersection
+    if crowd is not None:
+        union = np.where(crowd, area, union)
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)

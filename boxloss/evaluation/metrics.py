@@ -1,0 +1,76 @@
+"""COCO's metrics, by faster-coco-eval."""
+
+import numpy as np
+
+from boxloss.evaluation.sides import Detections, Truth
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+PLACES = (0, 1, 2, 3, 4, 5, 8)  # in COCO's list of twelve
+
+
+def coco_metrics(truth, detections):
+    """{"AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"}: floats in [0, 1], as pycocotools.
+
+    truth: DataSet, COCO dict or path; detections: list of COCO results, or path. A metric without
+    any true box (no small boxes, say) is None. Boxes marked `ignore` are skipped as crowds are:
+    finding one is neither right nor wrong; pycocotools reads that mark and does not use it.
+    """
+    truth = Truth.of(truth)
+    detections = Detections.of(detections, truth)
+    counted = ~truth.ignored
+    if not counted.any():
+        return dict.fromkeys(NAMES)
+    stats = _stats(truth, detections)
+    return {
+        name: None if stats[place] < 0 else float(stats[place])
+        for name, place in zip(NAMES, PLACES, strict=True)
+    }
+
+
+def _stats(truth, detections):
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError:
+        raise ValueError(
+            "faster-coco-eval must be installed for COCO metrics: pip install faster-coco-eval. "
+            "Received: no module named faster_coco_eval"
+        ) from None
+    # Ids of our own: the evaluator sorts them and keeps them as integers, ours may be text.
+    true = COCO(
+        {
+            "images": [{"id": i + 1} for i in range(len(truth.images))],
+            "categories": [{"id": i + 1, "name": str(i)} for i in range(len(truth.category_ids))],
+            "annotations": [
+                {
+                    "id": i + 1,
+                    "image_id": int(truth.image[i]) + 1,
+                    "category_id": int(truth.label[i]) + 1,
+                    "bbox": truth.xywh[i].tolist(),
+                    # An area below every range is how COCO's rule spells "ignored, not a crowd".
+                    "area": -1.0 if truth.ignored[i] else float(truth.area[i]),
+                    "iscrowd": int(truth.iscrowd[i]),
+                }
+                for i in range(len(truth))
+            ],
+        }
+    )
+    found = true.loadRes(
+        [
+            {
+                "image_id": int(detections.image[i]) + 1,
+                "category_id": int(detections.label[i]) + 1,
+                "bbox": detections.xywh[i].tolist(),
+                "score": float(detections.score[i]),
+            }
+            for i in range(len(detections))
+        ]
+    )
+    evaluator = COCOeval_faster(true, found, "bbox", print_function=_silent)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    return np.asarray(evaluator.stats)
+
+
+def _silent(*_):
+    """faster-coco-eval reports its progress through a function."""

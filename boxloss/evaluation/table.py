@@ -1,0 +1,136 @@
+"""One row a true box and one a false prediction: what is wrong, by how much, on which side."""
+
+import numpy as np
+
+from boxloss import checks
+from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
+from boxloss.evaluation.matching import match
+from boxloss.evaluation.sides import Detections, Truth
+
+SIDES = ("x1", "y1", "x2", "y2")
+SMALL, LARGE = 32**2, 96**2  # COCO's limits of area in square pixels
+
+__all__ = ["BACKGROUND_IOU", "KINDS", "best_threshold", "error_table", "size_of"]
+
+
+def error_table(truth, detections, loss="ciou", iou_threshold=0.5, score_threshold=None):
+    """A list of dicts, one a true box (in the order of the truth), then one a false prediction.
+
+    truth: DataSet, COCO dict or path; detections: list of COCO results or path.
+    loss: a name, a Loss of kind "box" in xyxy, or None for no `box_error` and terms.
+    score_threshold: detections below it do not exist; None takes `best_threshold`.
+
+    Every detection that counts stands in exactly one row: beside the true box that it found or
+    nearly found, else in a row of its own. Ignored boxes and what was found on them have no row.
+
+    row: "truth" or "prediction". kind: "ok", or TIDE's "loc" (right class, IoU between 0.1 and the
+    threshold), "cls" (wrong class, IoU above), "both", "dupe" (its box is found already), "bkg"
+    (nothing there), "miss" (a true box that no other error explains).
+    truth_*, prediction_*: corners in pixels; error_*: prediction - truth, signed pixels;
+    iou, box_error, term_*: None where one of the two boxes is missing.
+    size: COCO's small, medium or large, by the true box where there is one.
+    """
+    truth = Truth.of(truth)
+    detections = Detections.of(detections, truth)
+    matches = match(truth, detections, iou_threshold)
+    if score_threshold is None:
+        score_threshold = best_threshold(truth, detections, matches)
+    pairs = classify(truth, detections, matches, iou_threshold, score_threshold)
+    rows = [_row(truth, detections, *pair) for pair in pairs]
+    _measure(rows, loss)
+    return rows
+
+
+def best_threshold(truth, detections, matches):
+    """The score from which on precision and recall have the best F1; 0 where nothing is found.
+
+    Detections below a score never change what those above it match, so one pass over all of them
+    gives the counts at every threshold.
+    """
+    scores = detections.score[matches.used]
+    found = matches.truth_of[matches.used] >= 0
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(found[order])
+    if not len(hits) or not hits[-1]:
+        return 0.0
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + np.count_nonzero(~truth.ignored))
+    return float(scores[order][np.argmax(f1)])
+
+
+def size_of(area):
+    return "small" if area < SMALL else "medium" if area <= LARGE else "large"
+
+
+def _row(truth, detections, kind, true, found, own):
+    """One row; `true` and `found` are positions or -1; `own`: the row of a true box."""
+    image = truth.images[truth.image[true] if true >= 0 else detections.image[found]]
+    names = truth.class_names
+    box = truth.xyxy[true] if true >= 0 else None
+    prediction = detections.xyxy[found] if found >= 0 else None
+    area = truth.area[true] if true >= 0 else np.prod(detections.xywh[found, 2:])
+    predicted = names[detections.label[found]] if found >= 0 else None
+    return {
+        "row": "truth" if own else "prediction",
+        "image_id": image["id"],
+        "file_name": image["file_name"],
+        "annotation_id": truth.annotation_ids[true] if true >= 0 else None,
+        "detection": int(detections.position[found]) if found >= 0 else None,
+        "class": names[truth.label[true]] if own else predicted,
+        "prediction_class": predicted,
+        "kind": kind,
+        "size": size_of(area),
+        "score": float(detections.score[found]) if found >= 0 else None,
+        **_corners("truth", box),
+        **_corners("prediction", prediction),
+        **_corners("error", None if box is None or prediction is None else prediction - box),
+        "iou": None,
+        "box_error": None,
+    }
+
+
+def _corners(prefix, box):
+    values = [None] * 4 if box is None else box.tolist()
+    return {f"{prefix}_{side}": value for side, value in zip(SIDES, values, strict=True)}
+
+
+def _measure(rows, loss):
+    """Fill iou, box_error and terms of the rows that have both boxes."""
+    pairs = [row for row in rows if row["error_x1"] is not None]
+    true, predicted = (
+        np.array([[row[f"{which}_{side}"] for side in SIDES] for row in pairs]).reshape(-1, 4)
+        for which in ("truth", "prediction")
+    )
+    for row, value in zip(pairs, iou_of_pairs(true, predicted), strict=True):
+        row["iou"] = float(value)
+    if loss is None:
+        return
+    tensors = _loss(loss).tensors(true[:, None], predicted[:, None]).numpy()
+    terms = {f"term_{name}": value[:, 0].tolist() for name, value in tensors.terms.items()}
+    for row in rows:
+        row.update(dict.fromkeys(terms))
+    for i, (row, error) in enumerate(zip(pairs, tensors.box_errors[:, 0].tolist(), strict=True)):
+        row["box_error"] = error
+        row.update({name: values[i] for name, values in terms.items()})
+
+
+def iou_of_pairs(a, b):
+    """IoU (n,) of boxes (n, 4) xyxy, row by row; 0 where the union is empty."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    intersection = np.prod(np.maximum(sides, 0.0), axis=1)
+    areas = [np.prod(np.maximum(box[:, 2:] - box[:, :2], 0.0), axis=1) for box in (a, b)]
+    union = areas[0] + areas[1] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def _loss(loss):
+    from boxloss import losses  # Keras takes seconds to import: only where a loss is asked for
+
+    if isinstance(loss, str):
+        checks.one_of("loss", loss, losses.names("box"))
+        return losses.get(loss)
+    if getattr(loss, "kind", None) != "box" or loss.bounding_box_format != "xyxy":
+        raise ValueError(
+            "`loss` must be a name or a loss of kind 'box' with bounding_box_format='xyxy'. "
+            f"Received: loss={loss!r}"
+        )
+    return loss
