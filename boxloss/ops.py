@@ -1,6 +1,7 @@
 """The tensor operations that the mathematics of boxloss is written in.
 
-On Keras 3 this module *is* `keras.ops` (TensorFlow, JAX, PyTorch): every name is looked up there.
+On Keras 3 this module *is* `keras.ops` (TensorFlow, JAX, PyTorch): every name is looked up there
+(through `ops_float64` on JAX and PyTorch, so that float64 stays what it is).
 On Keras 2, where TensorFlow Addons lives, the same names come from `ops_tensorflow`. Below stand
 only the few operations that no library offers, or that differ between backends at the points where
 a box loss has its kinks.
@@ -10,10 +11,12 @@ import keras
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
-if KERAS_3:
-    from keras import ops as _ops
-else:
+if not KERAS_3:
     from boxloss import ops_tensorflow as _ops
+elif keras.config.backend() in ("jax", "torch"):
+    from boxloss import ops_float64 as _ops
+else:
+    from keras import ops as _ops
 
 
 def backend():
