@@ -12,6 +12,7 @@ EPILOG = """examples:
 
 
 def add_arguments(parser):
+    from boxloss.datasets import FORMATS
     from boxloss.datasets.synthetic import CLASSES
 
     parser.add_argument(
@@ -32,6 +33,12 @@ def add_arguments(parser):
         default=list(CLASSES),
         choices=CLASSES,
         help="shapes to draw (default: all)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="coco",
+        help="of the annotations (default: %(default)s)",
     )
     parser.add_argument(
         "--suffix",
@@ -58,12 +65,13 @@ def run(args):
         max_size=args.max_size,
         classes=args.classes,
         suffix=args.suffix,
+        format=args.format,
     )
     print(f"{args.out}: {dataset.summary()}", file=sys.stderr)
     return {
         "image_folder": str(dataset.root),
-        "annotations": str(args.out / "annotations.json"),
-        "format": "coco",
+        "annotations": str(synthetic.annotations_of(args.out, args.format)),
+        "format": args.format,
         "seed": args.seed,
         **dataset.counts(),
     }

@@ -49,8 +49,10 @@ class AnnotatedImage:
 class Source:
     """An annotation source: images (any iterable, read once), then `categories`: {key: name}.
 
+    numbered: whether the keys are category ids, or only the names again (VOC).
     A reader may fill `categories` while `images` is consumed (VOC meets its names on the way).
     """
 
     images: Any
     categories: dict
+    numbered: bool = True

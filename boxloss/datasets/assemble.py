@@ -4,6 +4,7 @@ Every image is looked at (header only), every box checked. What breaks a rule is
 dropped; a box that hangs out of its image is cut at the border (by more than a pixel: reported).
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -30,8 +31,9 @@ def assemble(source, root, problems, class_names=None):
         header = find_image(image, root, seen, problems)
         if header is not None:
             records.append(_record(image, *header, source.categories, class_names, problems))
-    names, category_ids, label_of = classes(source.categories, class_names)
+    names, category_ids, label_of = classes(source.categories, class_names, source.numbered)
     records = [_labelled(*pair, label_of) for pair in records]
+    records.sort(key=lambda record: record.file_name)  # three formats, one order
     if not records:
         first = f"; the first: {problems.found[0]}" if problems.found else ""
         raise ValueError(
@@ -169,18 +171,17 @@ def _corners(numbers, box_format, width, height):
     return a - c / 2, b - d / 2, a + c / 2, b + d / 2
 
 
-def classes(categories, class_names=None):
+def classes(categories, class_names=None, numbered=True):
     """(class names, category ids, {(key, name): label}) of a source's {key: name}.
 
     Alphabetical, so that three formats of one data set agree; or the order of `class_names`, which
-    then need not all occur.
+    then need not all occur. `numbered`: the keys are category ids.
     """
     key_of = {name: key for key, name in categories.items()}
     names = sorted(key_of) if class_names is None else list(class_names)
     label_of = {(key_of[name], name): label for label, name in enumerate(names) if name in key_of}
-    numbers = [key for key in categories if type(key) is int]
-    if len(numbers) < len(categories):  # named by text (VOC)
+    if not numbered:
         return names, list(range(1, len(names) + 1)), label_of
-    fresh = iter(range(max(numbers, default=0) + 1, max(numbers, default=0) + 1 + len(names)))
+    fresh = itertools.count(max((key for key in categories if type(key) is int), default=0) + 1)
     ids = [key_of[name] if name in key_of else next(fresh) for name in names]
     return names, ids, label_of

@@ -13,6 +13,7 @@ from boxloss.datasets.header import BadImageError, read_header
 from boxloss.datasets.problems import one_line
 
 FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def opencv():

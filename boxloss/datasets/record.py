@@ -147,7 +147,8 @@ class DataSet:
         categories = [
             {"id": number, "name": name}
             for number, name in sorted(
-                zip(self.category_ids, self.class_names, strict=True), key=lambda pair: str(pair[0])
+                zip(self.category_ids, self.class_names, strict=True),
+                key=lambda pair: (isinstance(pair[0], str), pair[0]),
             )
         ]
         return {"images": images, "annotations": annotations, "categories": categories}

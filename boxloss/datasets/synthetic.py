@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-from boxloss.datasets import coco
+from boxloss.datasets import coco, voc, yolo
 from boxloss.datasets.images import opencv
 from boxloss.datasets.record import DataSet, Record
 from boxloss.files import write_atomically
@@ -23,6 +23,11 @@ SCALES = (0.14, 0.45)  # longer side of a shape / shorter side of the picture
 VISIBLE = 0.5
 CONTRAST = 70.0  # distance of a shape's colour from what is behind it, of 441 at most
 QUALITY = 95
+WRITERS = {
+    "coco": lambda dataset, folder: coco.write(dataset, folder / "annotations.json"),
+    "voc": lambda dataset, folder: voc.write(dataset, folder / "annotations"),
+    "yolo": lambda dataset, folder: yolo.write(dataset, folder),
+}
 
 
 def write(
@@ -35,17 +40,17 @@ def write(
     format="coco",
     suffix=".jpg",
 ):
-    """Write `count` pictures below `folder` with their annotations; return the DataSet.
+    """Write `count` pictures into `folder`/images and their annotations; return the DataSet.
 
     image_size: side of the square pictures; with `max_size` each side is drawn log-uniformly
     between the two. classes: some of CLASSES. suffix: ".jpg" or ".png" (lossless).
-    Layout: `images/000001.jpg` ... and `annotations.json` ("coco").
+    format: "coco" (`annotations.json`), "voc" (`annotations/*.xml`) or "yolo" (`labels/*.txt` and
+    `data.yaml`). Pictures of an earlier call are replaced; a folder that holds others is refused.
     """
-    _check(count, image_size, max_size, classes, suffix)
+    _check(count, image_size, max_size, classes, suffix, format)
     cv2 = opencv()
     folder = pathlib.Path(folder)
-    images = folder / "images"
-    images.mkdir(parents=True, exist_ok=True)
+    images = _empty_place(folder / "images", [f"{i + 1:06d}{suffix}" for i in range(count)])
     quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if suffix == ".jpg" else []
     records = []
     first_id = 1
@@ -59,17 +64,36 @@ def write(
         records.append(_record(images / name, i + 1, image, boxes, labels, first_id))
         first_id += len(boxes)
     dataset = DataSet(records, sorted(classes), list(range(1, len(classes) + 1)), images)
-    coco.write(dataset, folder / "annotations.json")
+    WRITERS[format](dataset, folder)
     return dataset
 
 
-def _check(count, image_size, max_size, classes, suffix):
+def annotations_of(folder, format):
+    """Where `write` puts the annotations: the argument of `datasets.load`."""
+    names = {"coco": "annotations.json", "voc": "annotations", "yolo": "data.yaml"}
+    return pathlib.Path(folder) / names[format]
+
+
+def _empty_place(images, names):
+    """Make the folder; pictures of another count or origin would end up in the data set."""
+    images.mkdir(parents=True, exist_ok=True)
+    others = sorted({path.name for path in images.iterdir()} - set(names))
+    if others:
+        raise ValueError(
+            f"{images}: folder must be empty, or hold what this call replaces. "
+            f"Received: {len(others)} other files, the first {others[0]!r}"
+        )
+    return images
+
+
+def _check(count, image_size, max_size, classes, suffix, format):
     names = ", ".join(map(repr, CLASSES))
     rules = (
         ("count", count, count >= 1, "at least 1"),
         ("image_size", image_size, image_size >= 32, "at least 32 pixels"),
         ("max_size", max_size, max_size is None or max_size >= image_size, "at least `image_size`"),
         ("classes", classes, set() < set(classes) <= set(CLASSES), f"some of {names}"),
+        ("format", format, format in WRITERS, "one of 'coco', 'voc', 'yolo'"),
         ("suffix", suffix, suffix in (".jpg", ".png"), "one of '.jpg', '.png'"),
     )
     for name, value, holds, rule in rules:
