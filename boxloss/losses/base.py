@@ -93,12 +93,14 @@ class TensorLoss(keras.losses.Loss):
         name=None,
         dtype=None,
     ):
-        reduction_name = _check_reduction(reduction)
+        reduction_name = self._reduction_name = _check_reduction(reduction)
         name = name or type(self).name
         if ops.KERAS_3:
             super().__init__(name=name, reduction=reduction_name, dtype=dtype)
         else:
-            super().__init__(name=name, reduction=reduction_name)
+            # Keras 2 knows no other means; `compile` asks only whether it is one.
+            mean = reduction_name.startswith("mean")
+            super().__init__(name=name, reduction="sum_over_batch_size" if mean else reduction_name)
             self._dtype = dtype or keras.backend.floatx()
         self.normalizer = reduction_module.check_normalizer(normalizer)
         self.box_reduction = checks.one_of("box_reduction", box_reduction, ("none", "sum"))
@@ -203,7 +205,7 @@ class TensorLoss(keras.losses.Loss):
         values = image_losses
         if self.box_reduction == "none":
             values = box_errors if box_weight is None else box_errors * box_weight
-        loss = reduction_module.reduce(values, image_weight, _check_reduction(self.reduction))
+        loss = reduction_module.reduce(values, image_weight, self._reduction_name)
         if not ops.KERAS_3:
             loss = loss * self._keras_2_correction()
 
@@ -221,7 +223,7 @@ class TensorLoss(keras.losses.Loss):
 
     def _keras_2_correction(self):
         """Keras 2's `compile` divides means by the number of replicas, which `reduce` has done."""
-        return 1.0 if self.reduction in ("sum", "none") else float(ops.replica_count())
+        return 1.0 if self._reduction_name in ("sum", "none") else float(ops.replica_count())
 
     def _arithmetic(self):
         return "float64" if self.dtype == "float64" else "float32"
@@ -233,7 +235,7 @@ class TensorLoss(keras.losses.Loss):
             "normalizer": self.normalizer,
             "box_reduction": self.box_reduction,
             "mining": _serialize(self.mining),
-            "reduction": self.reduction,
+            "reduction": self._reduction_name,
             "name": self.name,
             "dtype": self._dtype_policy.name if ops.KERAS_3 else self._dtype,
         }
