@@ -1,0 +1,73 @@
+"""What the table-driven tests need to know of a loss beside its name.
+
+A loss of kind box in the registry is covered by being there: it needs an oracle, and a row in
+`ARGUMENTS`
+if it has arguments. A new kind of loss needs an entry in `EXAMPLES`.
+"""
+
+import numpy as np
+
+import boxloss
+
+# Arguments without which a loss cannot be made.
+REQUIRED = {"mpdiou": {"image_shape": (480, 640)}}
+
+# Non-default arguments: they are checked against the oracle and must survive a round trip.
+ARGUMENTS = {
+    "smooth_l1": [{"beta": 0.25}, {"beta": 7.0}],
+    "huber": [{"delta": 0.25}, {"delta": 30.0}],
+    "balanced_l1": [{"alpha": 0.4, "gamma": 1.0, "beta": 5.0}],
+    "siou": [{"theta": 2.5}],
+    "mpdiou": [{"image_shape": (7, 11)}],
+    "shape_iou": [{"scale": 0.5}, {"scale": 2.0}],
+    "piou": [{"version": 1}, {"scale": 0.8, "weight_gradient": False}],
+    "bounded_iou": [{"center_factor": 1.0, "beta": 0.0}, {"beta": 1.0}],
+    "extended_iou": [{"smooth_point": 0.7}],
+    "nwd": [{"constant": 300.0}],
+    "iou": [{"mode": "log"}, {"mode": "square"}],
+    "ciou": [{"gated": True}, {"alpha_gradient": True}],
+    "sigmoid_focal": [{"alpha": 0.6, "gamma": 0.0}, {"gamma": 1.5}],
+}
+
+
+def make(name, **arguments):
+    return boxloss.get(name, **{**REQUIRED.get(name, {}), **arguments})
+
+
+def variants(kind):
+    """(name, arguments) of every loss of a kind: the defaults and each row of `ARGUMENTS`."""
+    return [
+        (name, arguments)
+        for name in boxloss.names(kind)
+        for arguments in [REQUIRED.get(name, {}), *ARGUMENTS.get(name, [])]
+    ]
+
+
+def box_examples(rng, images, boxes):
+    corner = rng.uniform(0, 60, (images, boxes, 2))
+    size = rng.uniform(5, 40, (images, boxes, 2))
+    y_true = np.concatenate([corner, corner + size], axis=-1)
+    corner = corner + rng.uniform(-12, 12, corner.shape)
+    size = size * rng.uniform(0.6, 1.6, size.shape)
+    y_pred = np.concatenate([corner, corner + size], axis=-1)
+    return y_true.astype("float32"), y_pred.astype("float32")
+
+
+def class_examples(rng, images, boxes):
+    labels = rng.integers(0, 4, (images, boxes))
+    return labels.astype("int32"), rng.normal(0, 2, (images, boxes, 4)).astype("float32")
+
+
+EXAMPLES = {"box": box_examples, "class": class_examples}
+
+
+def examples(loss, images=3, boxes=5, seed=0):
+    """`y_true`, `y_pred` (images, boxes, ...) that suit a loss."""
+    return EXAMPLES[loss.kind](np.random.default_rng(seed), images, boxes)
+
+
+def pad(loss, y_true, y_pred, rows, garbage=np.nan):
+    """Both with `rows` rows of padding behind, the predictions of which hold `garbage`."""
+    true = np.full((y_true.shape[0], rows, *y_true.shape[2:]), -1, y_true.dtype)
+    pred = np.full((y_pred.shape[0], rows, *y_pred.shape[2:]), garbage, y_pred.dtype)
+    return np.concatenate([y_true, true], axis=1), np.concatenate([y_pred, pred], axis=1)

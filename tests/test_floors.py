@@ -1,0 +1,118 @@
+"""The floors of the package: a module imports from lower floors, or along the arrows named here."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "boxloss"
+
+FLOORS = {
+    0: "ops ops_float64 ops_tensorflow boxes checks files compiled",
+    1: "functional reduction mining assignment coders datasets",
+    2: "losses metrics compat adapters detector evaluation drawing noise",
+    3: "training callbacks report explorer audit simulation",
+    4: "cli",
+}
+FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
+ARROWS = {
+    ("assignment", "functional"),
+    ("evaluation", "losses"),
+    ("compat", "losses"),
+    ("metrics", "losses"),
+    ("adapters", "losses"),
+    ("adapters", "coders"),
+    ("training", "callbacks"),
+    ("report", "explorer"),
+    ("audit", "report"),
+    ("audit", "training"),
+}
+
+
+def imported_modules(tree):
+    """The names of boxloss' own modules that a file imports, wherever the import stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("boxloss."):
+                    yield alias.name.split(".")[1]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            parts = (node.module or "").split(".")
+            if parts == ["boxloss"]:
+                yield from (alias.name for alias in node.names)
+            elif parts[0] == "boxloss":
+                yield parts[1]
+
+
+def wrong_arrows(module, source):
+    """Imports of `source`, a file of `module`, that no rule allows."""
+    for target in imported_modules(ast.parse(source)):
+        if target == module or target not in FLOOR:
+            continue
+        sideways = FLOOR[target] == FLOOR[module]
+        allowed = (module, target) in ARROWS or (sideways and FLOOR[module] == 0)
+        if not allowed and FLOOR[target] >= FLOOR[module]:
+            yield f"{module} -> {target}"
+
+
+def files():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).parts
+        if parts != ("__init__.py",):
+            yield pytest.param(parts[0].removesuffix(".py"), path, id="/".join(parts))
+
+
+@pytest.mark.parametrize("module, path", files())
+def test_a_module_imports_from_lower_floors_only(module, path):
+    assert module in FLOOR, f"{module} has no floor yet"
+    assert list(wrong_arrows(module, path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "module, source, expected",
+    [
+        ("ops", "from boxloss import losses", ["ops -> losses"]),
+        ("losses", "from boxloss.metrics import MeanIoU", ["losses -> metrics"]),
+        ("metrics", "from boxloss.losses import names", []),
+        ("reduction", "def f():\n    import boxloss.training", ["reduction -> training"]),
+        ("assignment", "from boxloss import functional, ops", []),
+    ],
+)
+def test_a_wrong_arrow_is_seen(module, source, expected):
+    assert list(wrong_arrows(module, source)) == expected
+
+
+def run(code):
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_importing_boxloss_imports_nothing_heavy():
+    heavy = "{'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'cv2', 'matplotlib', 'scipy'}"
+    assert run(f"import sys, boxloss; print(sorted({heavy} & set(sys.modules)))") == "[]"
+
+
+def test_a_loss_imports_no_data_and_no_detector():
+    code = (
+        "import sys, boxloss; boxloss.GIoULoss();"
+        "print(sorted(m for m in sys.modules if m.startswith('boxloss.')))"
+    )
+    loaded = {module.split(".")[1] for module in ast.literal_eval(run(code))}
+    assert loaded <= set("boxes checks compiled functional losses mining ops reduction".split())
+
+
+@pytest.mark.parametrize("order", ["boxloss, keras", "keras, boxloss"])
+def test_a_saved_model_loads_where_boxloss_is_only_imported(order, tmp_path):
+    path = str(tmp_path / "model.keras")
+    run(
+        "import keras, boxloss\n"
+        "layers = [keras.layers.Dense(8), keras.layers.Reshape((2, 4))]\n"
+        "model = keras.Sequential([keras.Input((8,)), *layers])\n"
+        "model.compile('adam', loss=boxloss.CIoULoss(gated=True))\n"
+        f"model.save({path!r})"
+    )
+    code = f"import {order}; print(keras.models.load_model({path!r}).loss.gated)"
+    assert run(code) == "True"
