@@ -1,7 +1,7 @@
 """Pairs of boxes on which losses go wrong: (name, truth, prediction), xyxy.
 
-All numbers are exact in float32. `ORDERED` pairs have no inverted side and no side of 0, `FLAT` ones
-have a side of 0, `INVERTED` predictions have x2 < x1 or y2 < y1.
+All numbers are exact in float32. `ORDERED` pairs have no inverted side and no side of 0, `FLAT`
+ones have a side of 0, `INVERTED` predictions have x2 < x1 or y2 < y1.
 """
 
 import numpy as np

@@ -1,0 +1,101 @@
+# `make demo` and `make test` do everything on a fresh machine with Python 3.10 to 3.13.
+# `make` alone lists the targets. PYTHON=python3.12 make ... chooses the interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+DEMO := runs/demo
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+# The mathematics runs on every backend; pictures, data and training are TensorFlow's here.
+MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
+	test_metrics.py test_compiled.py test_modifiers.py test_uncertainty.py test_rotated.py \
+	test_quality.py test_coders.py test_assignment.py test_compat.py test_state.py))
+
+.PHONY: help demo test test-slow test-torch test-addons test-page lint clean
+
+help:
+	@echo "make demo         train on synthetic images, print COCO metrics, write the error page"
+	@echo "make test         unit and property tests on TensorFlow and JAX, README code"
+	@echo "make test-slow    notebooks, wheel, two processes, kill tests"
+	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
+	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
+	@echo "make test-page    the error page in a real browser"
+	@echo "make lint         ruff"
+
+# uv is installed by pip and installs the rest in seconds.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[train,dev]"
+	touch $@
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q $(MATHEMATICS)
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+# PyTorch's default wheel on Linux is the CUDA build, several GB: only a build found through
+# PIP_FIND_LINKS is taken there.
+TORCH_VENV := .venv-torch
+TORCH_READY := $(TORCH_VENV)/ready
+TORCH_FOUND := $(or $(filter Darwin,$(shell uname)),$(wildcard $(addsuffix /torch-*cpu*,$(PIP_FIND_LINKS))))
+
+$(TORCH_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet uv
+	$(TORCH_VENV)/bin/uv pip install --quiet --python $(TORCH_VENV)/bin/python -c constraints.txt \
+		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") torch==2.13.0 \
+		pytest pytest-xdist hypothesis -e .
+	touch $@
+
+ifneq ($(TORCH_FOUND),)
+test-torch: $(TORCH_READY)
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -m "not slow and not page and not addons" \
+		$(MATHEMATICS) $(wildcard tests/test_torch.py)
+else
+test-torch:
+	@echo "skipped: no CPU build of PyTorch here (PIP_FIND_LINKS names the folder of one)"
+endif
+
+ADDONS_VENV := .venv-addons
+ADDONS_READY := $(ADDONS_VENV)/ready
+ADDONS_PYTHON := $(firstword $(foreach python,python3.11 python3.10 $(PYTHON),$(shell \
+	$(python) -c "import sys; print('$(python)' if sys.version_info[:2] in ((3, 10), (3, 11)) else '')" 2>/dev/null)))
+
+$(ADDONS_READY): pyproject.toml constraints.txt
+	$(ADDONS_PYTHON) -m venv $(ADDONS_VENV)
+	$(ADDONS_VENV)/bin/python -m pip install --quiet uv
+	$(ADDONS_VENV)/bin/uv pip install --quiet --python $(ADDONS_VENV)/bin/python \
+		pytest pytest-xdist hypothesis -e ".[addons]"
+	touch $@
+
+ifneq ($(ADDONS_PYTHON),)
+test-addons: $(ADDONS_READY)
+	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -m "not slow and not page and not torch" \
+		tests/test_losses.py $(wildcard tests/test_addons.py tests/test_mining.py)
+else
+test-addons:
+	@echo "skipped: TensorFlow Addons needs Python 3.10 or 3.11"
+endif
+
+CHROMIUM := $(firstword $(foreach browser,chromium chromium-browser google-chrome,$(shell command -v $(browser))))
+
+ifneq ($(CHROMIUM),)
+test-page: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python playwright
+	$(BIN)/python -m pytest -q -m page
+else
+test-page:
+	@echo "skipped: no Chromium here"
+endif
+
+clean:
+	rm -rf $(VENV) $(TORCH_VENV) $(ADDONS_VENV) runs build dist .pytest_cache .ruff_cache .hypothesis
