@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 
+from boxloss.datasets.header import BadImageError
 from boxloss.datasets.images import FILL, fit, letterbox_of, read_image
 from boxloss.datasets.problems import Problem
 
@@ -132,18 +133,21 @@ class Batches(keras.utils.PyDataset):
             image = read_image(record.path)
             if image.shape[:2] == (record.height, record.width):
                 return image
-            raise ValueError(
-                f"{record.path}: image must stay as it was when the data set was loaded. Received: "
-                f"{image.shape[1]} x {image.shape[0]}, before {record.width} x {record.height}"
+            raise BadImageError(
+                "have the size it had when the data set was loaded",
+                f"{image.shape[1]} x {image.shape[0]}, before {record.width} x {record.height}",
+                record.path,
             )
-        except (ValueError, OSError) as error:
-            if self.dataset.strict:
-                raise
-            if all(problem.path != str(record.path) for problem in self.unreadable):
-                problem = Problem(str(record.path), "image", "be readable", str(error))
-                self.unreadable.append(problem)
-                print(f"{error} (it trains as a grey image without boxes)", file=sys.stderr)
-            return None
+        except BadImageError as error:
+            problem = Problem(str(record.path), "image", error.rule, error.received)
+        except OSError as error:
+            problem = Problem(str(record.path), "image", "be readable", str(error.strerror))
+        if self.dataset.strict:
+            raise ValueError(str(problem))
+        if problem not in self.unreadable:
+            self.unreadable.append(problem)
+            print(f"{problem} (it trains as a grey image without boxes)", file=sys.stderr)
+        return None
 
 
 def largest(boxes, count):

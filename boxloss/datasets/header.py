@@ -13,16 +13,19 @@ import os
 import struct
 from dataclasses import dataclass
 
+from boxloss.datasets.problems import one_line
+
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; phones end at 50 megapixels
 TAIL = 65536
 KNOWN = "be a JPEG, PNG, BMP, WebP or TIFF file"
 
 
 class BadImageError(ValueError):
-    """`rule` and `received` of a picture that cannot be used."""
+    """A picture that cannot be used: `path: image must rule. Received: received`."""
 
-    def __init__(self, rule, received):
-        super().__init__(f"image must {rule}. Received: {received}")
+    def __init__(self, rule, received, path=None):
+        place = "" if path is None else f"{one_line(path)}: "
+        super().__init__(f"{place}image must {rule}. Received: {received}")
         self.rule = rule
         self.received = received
 
@@ -78,9 +81,10 @@ def _parser_of(start):
 
 def _is_complete(file, format, size):
     """Whether the end marker is there: decoders fill what a cut file lacks with grey, silently."""
-    if format == "WebP":
-        file.seek(4)
-        return struct.unpack("<I", file.read(4))[0] + 8 <= size
+    if format in ("WebP", "BMP"):  # they tell their length
+        file.seek(4 if format == "WebP" else 2)
+        length = struct.unpack("<I", file.read(4))[0]
+        return length + (8 if format == "WebP" else 0) <= size
     marker = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(format)
     if marker is None:
         return True
@@ -89,8 +93,9 @@ def _is_complete(file, format, size):
     tail = file.read()
     if format == "JPEG" and size <= TAIL:
         # The thumbnail inside EXIF has an end marker of its own: look behind the main scan.
-        file.seek(0)
-        tail = file.read()[_scan_offset(file) :]
+        start = _scan_offset(file)
+        file.seek(start or 0)
+        tail = file.read() if start else b""
     return marker in tail
 
 
@@ -108,8 +113,8 @@ def _segments(file):
             continue
         length = struct.unpack(">H", file.read(2))[0] - 2
         body = file.tell()
-        yield marker, length
-        file.seek(body + length)
+        yield marker, max(length, 0)
+        file.seek(body + max(length, 0))
 
 
 def _jpeg(file, start):
@@ -127,9 +132,11 @@ def _jpeg(file, start):
 
 
 def _scan_offset(file):
-    for marker, _ in _segments(file):
-        if marker == 0xDA:
-            return file.tell()
+    """Where the first scan of a JPEG begins; None where the file ends before."""
+    try:
+        return next(file.tell() for marker, _ in _segments(file) if marker == 0xDA)
+    except (EOFError, IndexError, struct.error, StopIteration):
+        return None
 
 
 def _orientation(exif, default):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from boxloss.datasets.header import BadImageError, read_header
-from boxloss.datasets.problems import one_line
 
 FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -31,16 +30,16 @@ def opencv():
 def read_image(path):
     """The picture at `path`: uint8 (height, width, 3), RGB, upright.
 
-    Raises ValueError `path: image must ...` for a file that is no picture, is cut, has more than
-    `header.MAX_PIXELS` pixels (checked before a pixel is decoded) or cannot be decoded, and OSError
-    where it cannot be opened.
+    Raises BadImageError, a ValueError `path: image must ...`, for a file that is no picture, is
+    cut, has more than `header.MAX_PIXELS` pixels (checked before a pixel is decoded) or cannot be
+    decoded, and OSError where it cannot be opened.
     """
     try:
         with open(path, "rb") as file:
             data = file.read()
         return decode(data)
     except BadImageError as error:
-        raise ValueError(f"{one_line(path)}: {error}") from None
+        raise BadImageError(error.rule, error.received, path) from None
 
 
 def decode(data):
