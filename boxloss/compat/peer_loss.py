@@ -1,0 +1,37 @@
+"""The Keras loss that the classes of `compat` share: one number a box, Keras' own reduction."""
+
+import keras
+
+from boxloss import checks, ops
+
+REDUCTIONS = ("auto", "mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
+
+
+class PeerLoss(keras.losses.Loss):
+    """`call` gives a number a box, or whatever the library gives; Keras weighs and reduces it.
+
+    Args: reduction: Keras' names; "auto", which only Keras 2 knows, is "sum_over_batch_size". None
+        is "none". name, dtype: as in Keras (Keras 2 has no dtype).
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None):
+        reduction = checks.one_of("reduction", reduction or "none", REDUCTIONS)
+        if ops.KERAS_3:
+            reduction = "sum_over_batch_size" if reduction == "auto" else reduction
+            super().__init__(name=name, reduction=reduction, dtype=dtype)
+        else:
+            super().__init__(name=name, reduction=reduction)
+
+    def get_config(self):
+        config = super().get_config()
+        if ops.KERAS_3:
+            config["dtype"] = self._dtype_policy.name
+        return config
+
+
+def floating(y_true, y_pred):
+    """Both as tensors; the truth in the dtype of the prediction, which becomes a float."""
+    y_pred = ops.convert_to_tensor(y_pred)
+    if "float" not in ops.dtype_name(y_pred):
+        y_pred = ops.cast(y_pred, "float32")
+    return ops.cast(ops.convert_to_tensor(y_true), ops.dtype_name(y_pred)), y_pred
