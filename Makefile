@@ -32,11 +32,11 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -q
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q $(MATHEMATICS)
+	$(BIN)/python -m pytest -n 2 -q -rs
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(MATHEMATICS)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -rs -m slow
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -58,7 +58,7 @@ $(TORCH_READY): pyproject.toml constraints.txt
 
 ifneq ($(TORCH_FOUND),)
 test-torch: $(TORCH_READY)
-	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -m "not slow and not page and not addons" \
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rs -m "not slow and not page and not addons" \
 		$(MATHEMATICS) $(wildcard tests/test_torch.py)
 else
 test-torch:
@@ -79,7 +79,7 @@ $(ADDONS_READY): pyproject.toml constraints.txt
 
 ifneq ($(ADDONS_PYTHON),)
 test-addons: $(ADDONS_READY)
-	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -m "not slow and not page and not torch" \
+	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -rs -m "not slow and not page and not torch" \
 		tests/test_losses.py $(wildcard tests/test_addons.py tests/test_mining.py)
 else
 test-addons:
@@ -91,7 +91,7 @@ CHROMIUM := $(firstword $(foreach browser,chromium chromium-browser google-chrom
 ifneq ($(CHROMIUM),)
 test-page: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python playwright
-	$(BIN)/python -m pytest -q -m page
+	$(BIN)/python -m pytest -q -rs -m page
 else
 test-page:
 	@echo "skipped: no Chromium here"
