@@ -5,7 +5,15 @@ float32; float64 stays float64 where both inputs have it.
 """
 
 from boxloss.functional.classification import sigmoid_focal_loss, softmax_loss
-from boxloss.functional.coordinate import l1_loss, smooth_l1_loss
+from boxloss.functional.coordinate import (
+    balanced_l1_loss,
+    huber_loss,
+    l1_loss,
+    l2_loss,
+    log_cosh_loss,
+    smooth_l1_loss,
+)
+from boxloss.functional.measures import bounded_iou_loss, extended_iou_loss, nwd_loss
 from boxloss.functional.overlap import (
     ciou_loss,
     ciou_matrix,
@@ -15,17 +23,36 @@ from boxloss.functional.overlap import (
     iou_loss,
     iou_matrix,
 )
+from boxloss.functional.penalties import (
+    eiou_loss,
+    mpdiou_loss,
+    piou_loss,
+    shape_iou_loss,
+    siou_loss,
+)
 
 __all__ = [
+    "balanced_l1_loss",
+    "bounded_iou_loss",
     "ciou_loss",
     "ciou_matrix",
     "diou_loss",
+    "eiou_loss",
+    "extended_iou_loss",
     "giou_loss",
     "giou_matrix",
+    "huber_loss",
     "iou_loss",
     "iou_matrix",
     "l1_loss",
+    "l2_loss",
+    "log_cosh_loss",
+    "mpdiou_loss",
+    "nwd_loss",
+    "piou_loss",
+    "shape_iou_loss",
     "sigmoid_focal_loss",
+    "siou_loss",
     "smooth_l1_loss",
     "softmax_loss",
 ]

@@ -4,6 +4,8 @@ They measure in the unit of the boxes (pixels, fractions of the image, encoded d
 thresholds are in that unit too. Gradients are 0 at d = 0.
 """
 
+import math
+
 from boxloss import checks, ops
 
 
@@ -28,6 +30,31 @@ def smooth_l1(d, beta):
     return ops.where(near, ops.square(inner) * (0.5 / beta), size - 0.5 * beta)
 
 
+def huber(d, delta):
+    return delta * smooth_l1(d, delta)
+
+
+def balanced_l1(d, alpha, gamma, beta):
+    b = math.expm1(gamma / alpha)
+    size = ops.even_abs(d) / beta
+    near = ops.less(size, 1.0)
+    # Far away the inner branch would overflow: there it is held at 0.
+    inner = b * ops.where(near, size, ops.zeros_like(size))
+    bent = (alpha / b) * ((inner + 1.0) * ops.log1p(inner) - inner)
+    return beta * ops.where(near, bent, gamma * size + (gamma / b - alpha))
+
+
+def log_cosh(d):
+    size = ops.even_abs(d)
+    near = ops.less(size, 1.0)
+    # cosh d = 1 + u^2 / (2 (1 + u)) = e^|d| (1 + u + u^2 / 2) with u = e^-|d| - 1: the first has no
+    # cancellation near 0, the second no overflow far from it.
+    u = ops.expm1(-size)
+    shrunk = ops.where(near, 1.0 + u, ops.ones_like(u))
+    inner = ops.where(near, 0.5 * ops.square(u) / shrunk, u + 0.5 * ops.square(u))
+    return ops.where(near, ops.zeros_like(size), size) + ops.log1p(inner)
+
+
 def l1_loss(y_true, y_pred):
     """|d| per coordinate: (..., 4) to (..., 4), in [0, inf), in the boxes' unit."""
     return l1(difference(y_true, y_pred))
@@ -41,3 +68,50 @@ def smooth_l1_loss(y_true, y_pred, *, beta=1.0):
     Source: Girshick 2015, "Fast R-CNN", arXiv:1504.08083, eq. 3 (beta = 1).
     """
     return smooth_l1(difference(y_true, y_pred), checks.non_negative("beta", beta))
+
+
+def l2_loss(y_true, y_pred):
+    """d^2 per coordinate, without a half: (..., 4) to (..., 4), in [0, inf), slope 2d."""
+    return ops.square(difference(y_true, y_pred))
+
+
+def huber_loss(y_true, y_pred, *, delta=1.0):
+    """Huber per coordinate: d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2).
+
+    (..., 4) to (..., 4), in [0, inf), slope at most `delta`, which is in the boxes' unit.
+    Source: Huber 1964, "Robust Estimation of a Location Parameter". EfficientDet uses delta = 0.1.
+    """
+    return huber(difference(y_true, y_pred), checks.positive("delta", delta))
+
+
+def balanced_l1_loss(y_true, y_pred, *, alpha=0.5, gamma=1.5, beta=1.0):
+    """Balanced L1 per coordinate: (alpha/b) (b x + 1) ln(b x + 1) - alpha x for x = |d| < 1, else
+    gamma x + gamma/b - alpha, with b = e^(gamma/alpha) - 1.
+
+    (..., 4) to (..., 4), in [0, inf), slope at most `gamma`. `beta`, in the boxes' unit, moves the
+    knee: beta f(d / beta), whose slope has no jump (MMDetection's, with a beta inside the logarithm
+    only, has one; the paper has no beta).
+    Source: Pang et al. 2019, "Libra R-CNN", arXiv:1904.02701.
+    """
+    return balanced_l1(
+        difference(y_true, y_pred), *check_balanced(alpha=alpha, gamma=gamma, beta=beta)
+    )
+
+
+def check_balanced(*, alpha, gamma, beta):
+    """The three arguments as floats; e^(gamma / alpha) must be a number."""
+    arguments = {"alpha": alpha, "gamma": gamma, "beta": beta}
+    alpha, gamma, beta = (checks.positive(name, value) for name, value in arguments.items())
+    if gamma / alpha > 80:
+        raise ValueError(
+            f"`gamma` must be at most 80 times `alpha`. Received: gamma={gamma!r}, alpha={alpha!r}"
+        )
+    return alpha, gamma, beta
+
+
+def log_cosh_loss(y_true, y_pred):
+    """ln cosh d per coordinate: (..., 4) to (..., 4), in [0, inf), slope tanh d.
+
+    Without overflow far from 0 and without cancellation near it.
+    """
+    return log_cosh(difference(y_true, y_pred))

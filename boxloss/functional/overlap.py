@@ -12,11 +12,11 @@ IOU_FLOOR = 1e-6
 MODES = ("linear", "log", "square")
 
 
-def pair_of(y_true, y_pred):
+def pair_of(y_true, y_pred, image_shape=None):
     """The checked and widened `Pair` of two sets of boxes."""
     checks.boxes(y_true, y_pred)
     dtype = ops.arithmetic_dtype(y_true, y_pred)
-    return Pair(ops.widen(y_true, dtype), ops.widen(y_pred, dtype))
+    return Pair(ops.widen(y_true, dtype), ops.widen(y_pred, dtype), image_shape)
 
 
 def total(terms):
@@ -72,8 +72,7 @@ def iou_loss(y_true, y_pred, *, mode="linear"):
     """IoU loss: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square"), o the IoU.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). Range [0, 1], [0, 13.8], [0, 1] for ordered
-    boxes. No gradient
-    for boxes apart. o is floored at 1e-6 under "log", whose value would be infinite.
+    boxes. No gradient for boxes apart. o is floored at 1e-6 under "log", which would be infinite.
     Source: "log" is Yu et al. 2016, "UnitBox", arXiv:1608.01471; "square" is YOLOX's.
     """
     checks.one_of("mode", mode, MODES)

@@ -24,7 +24,7 @@ def _side(low, high):
     return ops.where(inverted, middle, low), ops.where(inverted, middle, high), inverted
 
 
-def _unit(*lengths):
+def unit_of(*lengths):
     """The longest of `lengths` as a constant in the gradient; 1 where it is 0."""
     longest = lengths[0]
     for length in lengths[1:]:
@@ -37,12 +37,15 @@ class Pair:
     """A predicted and a true box, (..., 4) each, in xyxy; every quantity has shape (...).
 
     Small letters belong to the prediction, capitals to the truth, as in the papers. Lengths (`w`,
-    `dx`, `cw`, ...) are in units of `unit`, the longer side of the enclosing box.
+    `dx`, `cw`, ...) are in units of `unit`, the longer side of the enclosing box. `image_shape`,
+    (height, width) or a tensor (B, 2), is for losses that measure by the image.
     """
 
-    def __init__(self, y_true, y_pred):
-        self._true = ops.unstack(y_true, 4, axis=-1)
-        self._pred = ops.unstack(y_pred, 4, axis=-1)
+    def __init__(self, y_true, y_pred, image_shape=None):
+        self._set(ops.unstack(y_true, 4, axis=-1), ops.unstack(y_pred, 4, axis=-1), image_shape)
+
+    def _set(self, true, pred, image_shape):
+        self._true, self._pred, self.image_shape = true, pred, image_shape
         X1, Y1, X2, Y2 = self._true
         x1, y1, x2, y2 = self._pred
         self._x1, self._x2, self._x_inverted = _side(x1, x2)
@@ -66,7 +69,7 @@ class Pair:
     @cached_property
     def unit(self):
         """The longer side of the enclosing box, a constant in the gradient (1 where it is 0)."""
-        return _unit(self._cw, self._ch)
+        return unit_of(self._cw, self._ch)
 
     @cached_property
     def w(self):
@@ -126,11 +129,11 @@ class Pair:
 
     @cached_property
     def _x_unit(self):
-        return _unit(self._w, self._W)
+        return unit_of(self._w, self._W)
 
     @cached_property
     def _y_unit(self):
-        return _unit(self._h, self._H)
+        return unit_of(self._h, self._H)
 
     @cached_property
     def intersection(self):
@@ -150,6 +153,30 @@ class Pair:
         return (self._cw / self._x_unit) * (self._ch / self._y_unit)
 
     @cached_property
+    def signed_intersection(self):
+        """The intersection, continued below 0 for boxes apart, and its union, over the hull's area.
+
+        With the corner of the enclosing box as the origin, a rectangle from the inner to the inner
+        far corner whose area counts negative on each axis that is apart (Extended-IoU).
+        """
+        cw, ch = unit_of(self._cw), unit_of(self._ch)
+        left, top = ops.even_minimum(self._x1, self._X1), ops.even_minimum(self._y1, self._Y1)
+        x1, x2 = ops.even_maximum(self._x1, self._X1), ops.even_minimum(self._x2, self._X2)
+        y1, y2 = ops.even_maximum(self._y1, self._Y1), ops.even_minimum(self._y2, self._Y2)
+        a, b, u = (x1 - left) / cw, (x2 - left) / cw, (x2 - x1) / cw
+        c, d, v = (y1 - top) / ch, (y2 - top) / ch, (y2 - y1) / ch
+        x_apart = ops.less(u, ops.zeros_like(u))
+        y_apart = ops.less(v, ops.zeros_like(v))
+        # b d + min(a, b) min(c, d) - a max(c, d) - max(a, b) c, case by case without cancellation.
+        signed = ops.where(
+            x_apart,
+            ops.where(y_apart, 2.0 * (b * v + u * d - u * v), u * (c + d)),
+            ops.where(y_apart, v * (a + b), u * v),
+        )
+        areas = (self._w / cw) * (self._h / ch) + (self._W / cw) * (self._H / ch)
+        return signed, areas - signed
+
+    @cached_property
     def equal(self):
         same = ops.equal(self._x1, self._X1)
         for a, b in ((self._y1, self._Y1), (self._x2, self._X2), (self._y2, self._Y2)):
@@ -159,10 +186,29 @@ class Pair:
     @cached_property
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
-        empty = ops.where(self.equal, ops.ones_like(self._w), ops.zeros_like(self._w))
-        return ops.divide_or(self.intersection, self.union, empty)
+        return ops.divide_or(self.intersection, self.union, self._empty)
+
+    @cached_property
+    def signed_iou(self):
+        """IoU continued below 0 for boxes apart, down to -1; the same rule where the union is 0."""
+        return ops.divide_or(*self.signed_intersection, self._empty)
+
+    @cached_property
+    def _empty(self):
+        return ops.where(self.equal, ops.ones_like(self._w), ops.zeros_like(self._w))
 
     # Shape --------------------------------------------------------------------------------------
+
+    @cached_property
+    def width_change(self):
+        """|w - W| / max(w, W) in [0, 1]; 0 where both are 0."""
+        change = ops.even_abs(self._w - self._W)
+        return ops.divide_or(change, ops.even_maximum(self._w, self._W), 0.0)
+
+    @cached_property
+    def height_change(self):
+        change = ops.even_abs(self._h - self._H)
+        return ops.divide_or(change, ops.even_maximum(self._h, self._H), 0.0)
 
     @cached_property
     def aspect(self):
@@ -172,7 +218,7 @@ class Pair:
         longer side first: an angle does not depend on it.
         """
         w, h, W, H = self._w, self._h, self._W, self._H
-        true_unit, pred_unit = _unit(W, H), _unit(w, h)
+        true_unit, pred_unit = unit_of(W, H), unit_of(w, h)
         w, h, W, H = w / pred_unit, h / pred_unit, W / true_unit, H / true_unit
         cross, dot = W * h - w * H, H * h + W * w
         # Both 0 only where a box is a point: the gradient of arctan2 is NaN there.
@@ -201,7 +247,7 @@ class Pair:
                 high, low = ops.maximum(high, end), ops.minimum(low, end)
             return high - low
 
-        unit = _unit(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
+        unit = unit_of(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
         total = ops.zeros_like(x1)
         for inverted, low, high, true_side in (
             (self._x_inverted, x1, x2, self._W),
@@ -215,6 +261,39 @@ class Pair:
         return total / unit
 
     # Other boxes from the same pair -------------------------------------------------------------
+    # Written relative to the true box, so that small boxes far from the origin keep their digits.
+
+    def _new(self, true, pred):
+        pair = Pair.__new__(Pair)
+        pair._set(true, pred, self.image_shape)
+        return pair
+
+    def scaled(self, ratio):
+        """The pair with both boxes scaled by `ratio` about their own centres."""
+        dx = 0.5 * ((self._x1 - self._X1) + (self._x2 - self._X2))
+        dy = 0.5 * ((self._y1 - self._Y1) + (self._y2 - self._Y2))
+        w, h, W, H = (ratio * side for side in (self._w, self._h, self._W, self._H))
+        pair = self._new(
+            (-0.5 * W, -0.5 * H, 0.5 * W, 0.5 * H),
+            (dx - 0.5 * w, dy - 0.5 * h, dx + 0.5 * w, dy + 0.5 * h),
+        )
+        # Not from the rounded ends: the width of a small box that is far off would suffer.
+        pair._w, pair._h, pair._W, pair._H = w, h, W, H
+        return pair
+
+    def interpolated(self, share):
+        """The pair with the prediction moved by `share` (a number or (...)) of the way to truth."""
+        rest = 1.0 - share
+        zero = ops.zeros_like(self._w)
+        return self._new(
+            (zero, zero, self._W, self._H),
+            (
+                rest * (self._x1 - self._X1),
+                rest * (self._y1 - self._Y1),
+                self._W + rest * (self._x2 - self._X2),
+                self._H + rest * (self._y2 - self._Y2),
+            ),
+        )
 
     def __repr__(self):
         return f"Pair({ops.static_shape(self._w)})"

@@ -3,8 +3,17 @@
 from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
 from boxloss.losses.classification import SigmoidFocalLoss, SoftmaxLoss
-from boxloss.losses.coordinate import L1BoxLoss, SmoothL1BoxLoss
+from boxloss.losses.coordinate import (
+    BalancedL1BoxLoss,
+    HuberBoxLoss,
+    L1BoxLoss,
+    L2BoxLoss,
+    LogCoshBoxLoss,
+    SmoothL1BoxLoss,
+)
+from boxloss.losses.measures import BoundedIoULoss, ExtendedIoULoss, NWDLoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss
+from boxloss.losses.penalties import EIoULoss, MPDIoULoss, PIoULoss, ShapeIoULoss, SIoULoss
 
 LOSSES = (
     L1BoxLoss,
@@ -13,6 +22,18 @@ LOSSES = (
     GIoULoss,
     DIoULoss,
     CIoULoss,
+    L2BoxLoss,
+    HuberBoxLoss,
+    BalancedL1BoxLoss,
+    LogCoshBoxLoss,
+    EIoULoss,
+    SIoULoss,
+    MPDIoULoss,
+    ShapeIoULoss,
+    PIoULoss,
+    BoundedIoULoss,
+    ExtendedIoULoss,
+    NWDLoss,
     SoftmaxLoss,
     SigmoidFocalLoss,
 )
@@ -27,7 +48,7 @@ def names(kind=None):
     return sorted(loss.name for loss in LOSSES if kind in (None, loss.kind))
 
 
-def get(name, **arguments):
+def get(name, /, **arguments):
     """The loss called `name`, with its arguments; a misspelt name gets a near match.
 
     >>> boxloss.get("ciou", bounding_box_format="xywh")

@@ -97,3 +97,67 @@ class SmoothL1BoxLoss(CoordinateLoss):
 
     def get_config(self):
         return {**super().get_config(), "beta": self.beta}
+
+
+@register
+class L2BoxLoss(CoordinateLoss):
+    """`boxloss.functional.l2_loss` (no half); a term a coordinate."""
+
+    name = "l2"
+
+    def coordinate_errors(self, difference):
+        return ops.square(difference)
+
+
+@register
+class HuberBoxLoss(CoordinateLoss):
+    """`boxloss.functional.huber_loss`; a term a coordinate.
+
+    Args: delta: where the square ends, in the unit of the coordinates.
+    """
+
+    name = "huber"
+
+    def __init__(self, *, delta=1.0, **arguments):
+        super().__init__(**arguments)
+        self.delta = checks.positive("delta", delta)
+
+    def coordinate_errors(self, difference):
+        return coordinate.huber(difference, self.delta)
+
+    def get_config(self):
+        return {**super().get_config(), "delta": self.delta}
+
+
+@register
+class BalancedL1BoxLoss(CoordinateLoss):
+    """`boxloss.functional.balanced_l1_loss`; a term a coordinate.
+
+    Args: alpha: slope of the logarithm inside. gamma: slope outside. beta: where the inside ends,
+        in the unit of the coordinates.
+    """
+
+    name = "balanced_l1"
+
+    def __init__(self, *, alpha=0.5, gamma=1.5, beta=1.0, **arguments):
+        super().__init__(**arguments)
+        self.alpha, self.gamma, self.beta = coordinate.check_balanced(
+            alpha=alpha, gamma=gamma, beta=beta
+        )
+
+    def coordinate_errors(self, difference):
+        return coordinate.balanced_l1(difference, self.alpha, self.gamma, self.beta)
+
+    def get_config(self):
+        config = {"alpha": self.alpha, "gamma": self.gamma, "beta": self.beta}
+        return {**super().get_config(), **config}
+
+
+@register
+class LogCoshBoxLoss(CoordinateLoss):
+    """`boxloss.functional.log_cosh_loss`; a term a coordinate."""
+
+    name = "log_cosh"
+
+    def coordinate_errors(self, difference):
+        return coordinate.log_cosh(difference)

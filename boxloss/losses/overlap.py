@@ -20,6 +20,8 @@ class OverlapLoss(BoxLoss):
     minimum = 0.0
     recovers_disjoint = True
     recovers_inverted = True
+    # Whether it is 1 - o and addends that penalise, which is what a modifier can build on.
+    is_overlap_plus_penalties = False
 
     def pair_terms(self, pair):
         """The named addends (B, N) of a `Pair`."""
@@ -28,7 +30,9 @@ class OverlapLoss(BoxLoss):
     def errors(self, y_true, y_pred, image_shape=None):
         y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
         residuals = y_pred - y_true
-        terms = self.pair_terms(Pair(y_true, y_pred))
+        shape = self.image_shape if image_shape is None else image_shape
+        shape = checks.image_shape(shape) if isinstance(shape, list) else shape
+        terms = self.pair_terms(Pair(y_true, y_pred, shape))
         return Errors(terms, residuals, ops.even_abs(residuals))
 
 
@@ -47,6 +51,10 @@ class IoULoss(OverlapLoss):
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
 
+    @property
+    def is_overlap_plus_penalties(self):
+        return self.mode == "linear"
+
     def pair_terms(self, pair):
         return overlap.iou_terms(pair, self.mode)
 
@@ -59,6 +67,7 @@ class GIoULoss(OverlapLoss):
     """`boxloss.functional.giou_loss`; terms overlap, hull, inversion."""
 
     name = "giou"
+    is_overlap_plus_penalties = True
 
     def pair_terms(self, pair):
         return overlap.giou_terms(pair)
@@ -69,6 +78,7 @@ class DIoULoss(OverlapLoss):
     """`boxloss.functional.diou_loss`; terms overlap, center, inversion."""
 
     name = "diou"
+    is_overlap_plus_penalties = True
 
     def pair_terms(self, pair):
         return overlap.diou_terms(pair)
@@ -82,6 +92,7 @@ class CIoULoss(OverlapLoss):
     """
 
     name = "ciou"
+    is_overlap_plus_penalties = True
 
     def __init__(self, *, gated=False, alpha_gradient=False, **arguments):
         super().__init__(**arguments)

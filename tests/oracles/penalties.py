@@ -24,8 +24,15 @@ def eiou(g, held):
     }
 
 
-def changes(g):
-    return ratio(abs(g.w - g.W), max(g.w, g.W)), ratio(abs(g.h - g.H), max(g.h, g.H))
+def changes(g, held):
+    """|w - W| / max(w, W), |h - H| / max(h, H); no gradient where both sides are 0: a jump."""
+
+    def change(a, b, at):
+        if at == b == 0 and a != 0:
+            return math.nan
+        return ratio(abs(a - b), max(a, b))
+
+    return change(g.w, g.W, held.w), change(g.h, g.H, held.h)
 
 
 def siou(g, held, theta=4.0):
@@ -35,7 +42,7 @@ def siou(g, held, theta=4.0):
     gamma = 2 - angle
     rho_x, rho_y = ratio(g.dx, g.cw) ** 2, ratio(g.dy, g.ch) ** 2
     distance = (1 - math.exp(-gamma * rho_x)) + (1 - math.exp(-gamma * rho_y))
-    shape = sum((1 - math.exp(-change)) ** theta for change in changes(g))
+    shape = sum((1 - math.exp(-change)) ** theta for change in changes(g, held))
     return {"overlap": 1 - g.iou, "distance": distance / 2, "shape": shape / 2}
 
 
@@ -51,7 +58,7 @@ def shape_iou(g, held, scale=0.0):
     if scale > 0 and (g.W > 0 or g.H > 0):
         ww = 2 * g.W**scale / (g.W**scale + g.H**scale)
         hh = 2 * g.H**scale / (g.W**scale + g.H**scale)
-    change_w, change_h = changes(g)
+    change_w, change_h = changes(g, held)
     distance = ratio(hh * g.dx**2 + ww * g.dy**2, g.cw**2 + g.ch**2)
     shape = (1 - math.exp(-hh * change_w)) ** 4 + (1 - math.exp(-ww * change_h)) ** 4
     return {"overlap": 1 - g.iou, "distance": distance, "shape": shape / 2}
@@ -59,8 +66,8 @@ def shape_iou(g, held, scale=0.0):
 
 def piou(g, held, version=2, scale=1.3, weight_gradient=True):
     def distance(g):
-        # A true side of 0 counts as the other one, a true point as the enclosing box.
-        longer = max(g.W, g.H) or max(g.cw, g.ch) or 1.0
+        # A true side of 0 counts as the other one, a true point as the enclosing box (held).
+        longer = max(g.W, g.H) or max(held.cw, held.ch) or 1.0
         W, H = g.W or longer, g.H or longer
         x, y = abs(g.x1 - g.X1) + abs(g.x2 - g.X2), abs(g.y1 - g.Y1) + abs(g.y2 - g.Y2)
         return (x / W + y / H) / 4

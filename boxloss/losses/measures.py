@@ -1,0 +1,73 @@
+"""Loss classes with another measure in the IoU's place."""
+
+import keras
+
+from boxloss import checks
+from boxloss.functional import measures
+from boxloss.losses.overlap import OverlapLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+@register
+class BoundedIoULoss(OverlapLoss):
+    """`boxloss.functional.bounded_iou_loss`; terms x, y, width, height, inversion.
+
+    Args: center_factor: k, 2 as printed, 1 in the authors' later code. beta: threshold of smooth
+        L1; 0 is L1.
+    """
+
+    name = "bounded_iou"
+    recovers_disjoint = False
+
+    def __init__(self, *, center_factor=2.0, beta=0.2, **arguments):
+        super().__init__(**arguments)
+        self.center_factor = checks.positive("center_factor", center_factor)
+        self.beta = checks.non_negative("beta", beta)
+
+    def pair_terms(self, pair):
+        return measures.bounded_iou_terms(pair, self.center_factor, self.beta)
+
+    def get_config(self):
+        config = {"center_factor": self.center_factor, "beta": self.beta}
+        return {**super().get_config(), **config}
+
+
+@register
+class ExtendedIoULoss(OverlapLoss):
+    """`boxloss.functional.extended_iou_loss`; terms extended_iou, inversion.
+
+    Args: smooth_point: threshold of smooth L1, above 0.
+    """
+
+    name = "extended_iou"
+
+    def __init__(self, *, smooth_point=0.1, **arguments):
+        super().__init__(**arguments)
+        self.smooth_point = checks.positive("smooth_point", smooth_point)
+
+    def pair_terms(self, pair):
+        return measures.extended_iou_terms(pair, self.smooth_point)
+
+    def get_config(self):
+        return {**super().get_config(), "smooth_point": self.smooth_point}
+
+
+@register
+class NWDLoss(OverlapLoss):
+    """`boxloss.functional.nwd_loss`; terms nwd, inversion. Not scale-free.
+
+    Args: constant: average size of an object, in the unit of the boxes.
+    """
+
+    name = "nwd"
+
+    def __init__(self, *, constant=12.8, **arguments):
+        super().__init__(**arguments)
+        self.constant = checks.positive("constant", constant)
+
+    def pair_terms(self, pair):
+        return measures.nwd_terms(pair, self.constant)
+
+    def get_config(self):
+        return {**super().get_config(), "constant": self.constant}
