@@ -1,5 +1,6 @@
 """Image folders with COCO, Pascal VOC or YOLO annotations: one record, one pipeline."""
 
+from boxloss.datasets.augmentation import Augmentation
 from boxloss.datasets.header import MAX_PIXELS
 from boxloss.datasets.images import Letterbox, letterbox, letterbox_of, read_image
 from boxloss.datasets.load import FORMATS, load, load_images
@@ -9,6 +10,7 @@ from boxloss.datasets.record import DataSet, Record, split
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "Augmentation",
     "Batches",
     "DataSet",
     "Letterbox",

@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 
+from boxloss.datasets.augmentation import Augmentation
 from boxloss.datasets.header import BadImageError
 from boxloss.datasets.images import FILL, fit, letterbox_of, read_image
 from boxloss.datasets.problems import Problem
@@ -21,10 +22,12 @@ class Batches(keras.utils.PyDataset):
     x: float32 (b, S, S, 3), RGB in [0, 255], letterboxed to S = `image_size`.
     y: "boxes" float32 (b, N, 4), xyxy in pixels of the square; "labels" int32 (b, N); both -1 at
     padding. "ignore" bool (b, N): crowd, ignore and difficult boxes. "index" int32 (b,): position
-    in `dataset.records`. N is the same for all batches: the fullest image's count, at most 300, or
-    `max_boxes`; of an image with more, the largest N are used (a line on stderr tells).
+    in `dataset.records` (of a mosaic: of the image it was made for). N is the same for all batches:
+    the fullest image's count, twice that with mosaics, at most 300; or `max_boxes`. Of an image
+    with more, the largest N are used (a line on stderr tells).
 
-    Order and augmentation depend on (seed, epoch, position) alone: set `epoch` to resume.
+    augment: True, False or an Augmentation; may be set between epochs. Order and augmentation
+    depend on (seed, epoch, position) alone: set `epoch` to resume.
     An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and told
     once on stderr; a strict data set raises its ValueError instead.
     Scaled images are kept in memory up to `cache_bytes`.
@@ -43,10 +46,13 @@ class Batches(keras.utils.PyDataset):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        for name, value in (("batch_size", batch_size), ("image_size", image_size)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
         self.dataset = dataset
         self.batch_size = batch_size
         self.image_size = image_size
-        self.augment = augment
+        self.augment = Augmentation() if augment is True else augment
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
@@ -65,7 +71,8 @@ class Batches(keras.utils.PyDataset):
                 f"in training (`max_boxes` raises that)",
                 file=sys.stderr,
             )
-        return min(max(fullest, 1), MAX_BOXES)
+        mosaics = self.augment and self.augment.mosaic > 0
+        return min(max(fullest * (2 if mosaics else 1), 1), MAX_BOXES)
 
     def __len__(self):
         return -(-len(self.dataset.records) // self.batch_size)
@@ -102,8 +109,12 @@ class Batches(keras.utils.PyDataset):
 
     def example(self, position):
         """(image uint8 (S, S, 3), boxes (n, 4), labels (n,), ignore (n,)) of one record."""
-        image, boxes, labels, ignore = self.scaled(position)
         size = self.image_size
+        if self.augment:
+            rng = np.random.default_rng([self.seed, self.epoch, position])
+            count = len(self.dataset.records)
+            return self.augment.view(rng, self.scaled, position, count, size, self.max_boxes)
+        image, boxes, labels, ignore = self.scaled(position)
         height, width = image.shape[:2]
         left, top = (size - width) // 2, (size - height) // 2
         square = np.full((size, size, 3), FILL, "uint8")
