@@ -1,7 +1,8 @@
 """`boxloss <command>`: one parser, one file a command.
 
-A command module has `HELP` (one line), `EPILOG` (examples), `add_arguments(parser)` and `run(args)`, which
-returns the dict that is printed as one JSON object on stdout. Whatever people read goes to stderr.
+A command module has `HELP` (one line), `EPILOG` (examples), `add_arguments(parser)` and
+`run(args)`, which returns the dict that is printed as one JSON object on stdout. Whatever people
+read goes to stderr.
 """
 
 import argparse
@@ -15,6 +16,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "explore",
+    "simulate",
 )
 
 
@@ -60,5 +62,8 @@ def main(argv=None):
     except (ValueError, OSError) as error:
         print(f"boxloss {command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"boxloss {command}: interrupted", file=sys.stderr)
+        return 130
     print(json.dumps(result))
-    return 0
+    return 130 if result.get("interrupted") else 0

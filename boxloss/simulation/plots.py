@@ -1,0 +1,104 @@
+"""Pictures of a simulation: curves, the error over the disc, one box's way. Needs matplotlib."""
+
+import numpy as np
+
+COLUMNS = 4  # of a grid of panels
+
+
+def _figure(width, height):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError(
+            "matplotlib must be installed for pictures (pip install matplotlib). Received: none"
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _colors(count):
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return [colormaps["tab10"](i) for i in range(count)]
+    return [colormaps["turbo"](i / (count - 1)) for i in range(count)]
+
+
+def _panels(count, size):
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    figure = _figure(size * columns + 0.8, size * rows + 0.4)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.remove()
+    return figure, axes[:count]
+
+
+def plot_curves(results, title=None):
+    """The share of the first error that is left, and the mean 1 - IoU, at every step.
+
+    `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest stand
+    first in the legend.
+    """
+    figure = _figure(10, 4.2)
+    error_axis, iou_axis = figure.subplots(1, 2)
+    ordered = sorted(results, key=lambda result: result.errors[-1])
+    for result, color in zip(ordered, _colors(len(ordered)), strict=True):
+        line = {"color": color, "label": result.loss, "linewidth": 1.4}
+        # An error of 0 has no place on a logarithmic axis.
+        error_axis.plot(np.maximum(result.errors / result.errors[0], 1e-9), **line)
+        iou_axis.plot(result.iou_losses, **line)
+    error_axis.set(yscale="log", xlabel="step k", ylabel="error left: E(k) / E(0)")
+    iou_axis.set(ylim=(0, 1), xlabel="step k", ylabel="mean 1 - IoU")
+    figure.legend(*iou_axis.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def plot_surface(results, step=-1):
+    """The error of the 343 cases of every point after `step`, one disc a loss, one colour scale.
+
+    Returns a matplotlib Figure.
+    """
+    from matplotlib.colors import LogNorm
+
+    figure, axes = _panels(len(results), 2.6)
+    values = [np.maximum(result.point_errors[step], 1e-3) for result in results]
+    norm = LogNorm(min(v.min() for v in values), max(v.max() for v in values) * (1 + 1e-9))
+    # Fewer points get larger dots, so that they fill the disc.
+    size = min(40.0, 6000.0 / len(results[0].points))
+    for axis, result, value in zip(axes, results, values, strict=True):
+        dots = axis.scatter(*result.points.T, c=value, s=size, norm=norm, linewidths=0)
+        axis.set_aspect("equal")
+        axis.set_title(result.loss, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+    figure.colorbar(dots, ax=list(axes), label="error of a point's 343 cases", shrink=0.9)
+    return figure
+
+
+def plot_ways(ways, y_true, steps=(0, 5, 10, 20, 50, 100, -1)):
+    """The way of one box as a strip: a row a loss, a panel a step.
+
+    `ways`: loss name -> (K + 1, 4) in xyxy, see `trajectory`; `y_true` (4,). Returns a Figure.
+    """
+    everything = np.concatenate([*ways.values(), [y_true]]).reshape(-1, 2, 2)
+    low, high = everything.min(axis=(0, 1)), everything.max(axis=(0, 1))
+    edge = 0.05 * (high - low).max()
+    width, height = high - low + 2 * edge
+    figure = _figure(1.35 * len(steps), (1.3 * height / width + 0.08) * len(ways) + 0.3)
+    grid = figure.subplots(len(ways), len(steps), squeeze=False, sharex=True, sharey=True)
+    for row, (name, way) in zip(grid, ways.items(), strict=True):
+        for axis, step in zip(row, steps, strict=True):
+            _rectangle(axis, y_true, color="0.3", linestyle="-")
+            _rectangle(axis, way[step], color="tab:red", linestyle="--")
+            axis.set(xticks=[], yticks=[], aspect="equal")
+            axis.set(xlim=(low[0] - edge, high[0] + edge), ylim=(high[1] + edge, low[1] - edge))
+        row[0].set_ylabel(name, fontsize=9)
+    for axis, step in zip(grid[0], steps, strict=True):
+        axis.set_title(f"step {range(len(way))[step]}", fontsize=8)
+    return figure
+
+
+def _rectangle(axis, box, **line):
+    x1, y1, x2, y2 = box
+    axis.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], linewidth=1.3, **line)
