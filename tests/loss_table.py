@@ -24,8 +24,29 @@ ARGUMENTS = {
     "bounded_iou": [{"center_factor": 1.0, "beta": 0.0}, {"beta": 1.0}],
     "extended_iou": [{"smooth_point": 0.7}],
     "nwd": [{"constant": 300.0}],
+    "alpha_iou": [{"base": "ciou"}, {"base": "giou", "alpha": 2.0}, {"alpha": 0.5}],
+    "inner_iou": [
+        {"base": "siou", "ratio": 1.25},
+        {"base": "eiou"},
+        {"base": "diou"},
+        {"base": "mpdiou", "image_shape": (7, 11)},
+    ],
+    "focaler_iou": [
+        {"base": "diou", "low": 0.2, "high": 0.8},
+        {"base": "shape_iou"},
+        {"base": "mpdiou", "image_shape": (7, 11)},
+    ],
+    "unified_iou": [{"base": "giou", "ratio": 0.5}, {"base": "mpdiou", "image_shape": (7, 11)}],
+    "focal_eiou": [{"gamma": 0.75, "weight_gradient": True}, {"gamma": 2.0}],
+    "interp_iou": [{"alpha": "dynamic"}, {"alpha": 0.6}],
     "iou": [{"mode": "log"}, {"mode": "square"}],
     "ciou": [{"gated": True}, {"alpha_gradient": True}],
+    "gwd": [{"function": "sqrt", "tau": 2.0}, {"normalize": True}],
+    "kld": [{"direction": "true_to_pred", "tau": 2.0, "sqrt": True}],
+    "probiou": [{"mode": "l2"}],
+    "kfiou": [{"mode": "log", "center_weight": 0.5}],
+    "rotated_iou": [{"mode": "log"}, {"mode": "square"}],
+    "rotated_giou": [{"mode": "square"}],
     "sigmoid_focal": [{"alpha": 0.6, "gamma": 0.0}, {"gamma": 1.5}],
 }
 
@@ -58,7 +79,23 @@ def class_examples(rng, images, boxes):
     return labels.astype("int32"), rng.normal(0, 2, (images, boxes, 4)).astype("float32")
 
 
+def rotated_examples(rng, images, boxes):
+    xyxy = box_examples(rng, images, boxes)
+    return tuple(
+        np.concatenate(
+            [
+                (x[..., :2] + x[..., 2:]) / 2,
+                x[..., 2:] - x[..., :2],
+                rng.uniform(-2, 2, (images, boxes, 1)),
+            ],
+            axis=-1,
+        ).astype("float32")
+        for x in xyxy
+    )
+
+
 EXAMPLES = {"box": box_examples, "class": class_examples}
+EXAMPLES["rotated"] = rotated_examples
 
 
 def examples(loss, images=3, boxes=5, seed=0):

@@ -14,6 +14,12 @@ from boxloss.functional.coordinate import (
     smooth_l1_loss,
 )
 from boxloss.functional.measures import bounded_iou_loss, extended_iou_loss, nwd_loss
+from boxloss.functional.modifiers import (
+    alpha_iou_loss,
+    focaler_iou_loss,
+    inner_iou_loss,
+    unified_iou_loss,
+)
 from boxloss.functional.overlap import (
     ciou_loss,
     ciou_matrix,
@@ -30,8 +36,10 @@ from boxloss.functional.penalties import (
     shape_iou_loss,
     siou_loss,
 )
+from boxloss.functional.weighted import focal_eiou_loss, interp_iou_loss, wiou_loss
 
 __all__ = [
+    "alpha_iou_loss",
     "balanced_l1_loss",
     "bounded_iou_loss",
     "ciou_loss",
@@ -39,9 +47,13 @@ __all__ = [
     "diou_loss",
     "eiou_loss",
     "extended_iou_loss",
+    "focal_eiou_loss",
+    "focaler_iou_loss",
     "giou_loss",
     "giou_matrix",
     "huber_loss",
+    "inner_iou_loss",
+    "interp_iou_loss",
     "iou_loss",
     "iou_matrix",
     "l1_loss",
@@ -55,4 +67,6 @@ __all__ = [
     "siou_loss",
     "smooth_l1_loss",
     "softmax_loss",
+    "unified_iou_loss",
+    "wiou_loss",
 ]

@@ -1,6 +1,5 @@
 """Loss classes and their registry: `get(name, **arguments)`, `names(kind=None)`."""
 
-from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
 from boxloss.losses.classification import SigmoidFocalLoss, SoftmaxLoss
 from boxloss.losses.coordinate import (
@@ -12,8 +11,12 @@ from boxloss.losses.coordinate import (
     SmoothL1BoxLoss,
 )
 from boxloss.losses.measures import BoundedIoULoss, ExtendedIoULoss, NWDLoss
+from boxloss.losses.modifiers import AlphaIoULoss, FocalerIoULoss, InnerIoULoss, UnifiedIoULoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss
 from boxloss.losses.penalties import EIoULoss, MPDIoULoss, PIoULoss, ShapeIoULoss, SIoULoss
+from boxloss.losses.weighted import FocalEIoULoss, InterpIoULoss
+
+from boxloss import checks
 
 LOSSES = (
     L1BoxLoss,
@@ -34,6 +37,12 @@ LOSSES = (
     BoundedIoULoss,
     ExtendedIoULoss,
     NWDLoss,
+    AlphaIoULoss,
+    InnerIoULoss,
+    FocalerIoULoss,
+    UnifiedIoULoss,
+    FocalEIoULoss,
+    InterpIoULoss,
     SoftmaxLoss,
     SigmoidFocalLoss,
 )

@@ -1,0 +1,108 @@
+"""Alpha-, Inner-, Focaler- and Unified-IoU: changes of any loss that is an overlap plus penalties.
+
+`base` is one of `BASES`, or a function of a `Pair` that returns the terms `overlap`, penalties and
+`inversion`. The modified terms keep their names.
+"""
+
+from boxloss import checks, ops
+from boxloss.functional import overlap, penalties
+from boxloss.functional.overlap import pair_of, total
+from boxloss.functional.penalties import power
+
+BASES = {
+    "iou": overlap.iou_terms,
+    "giou": overlap.giou_terms,
+    "diou": overlap.diou_terms,
+    "ciou": overlap.ciou_terms,
+    "eiou": penalties.eiou_terms,
+    "siou": penalties.siou_terms,
+    "mpdiou": penalties.mpdiou_terms,
+    "shape_iou": penalties.shape_iou_terms,
+}
+
+
+def alpha_terms(base, pair, alpha):
+    terms = {name: power(term, alpha) for name, term in base(pair).items()}
+    return {**terms, "overlap": 1.0 - power(pair.iou, alpha), "inversion": pair.inversion}
+
+
+def inner_terms(base, pair, ratio):
+    return {**base(pair), "overlap": 1.0 - pair.scaled(ratio).iou}
+
+
+def focaler_terms(base, pair, low, high):
+    share = (pair.iou - low) / (high - low)
+    share = ops.even_minimum(ops.even_relu(share), ops.ones_like(share))
+    return {**base(pair), "overlap": 1.0 - share}
+
+
+def unified_terms(base, pair, ratio):
+    return {**base(pair.scaled(ratio)), "inversion": pair.inversion}
+
+
+def check_range(*, low, high):
+    """0 <= low < high <= 1, as floats."""
+    if not 0 <= low < high <= 1:
+        raise ValueError(
+            f"`low` and `high` must be 0 <= low < high <= 1. Received: low={low!r}, high={high!r}"
+        )
+    return float(low), float(high)
+
+
+def _modified(terms, y_true, y_pred, base, image_shape, *arguments):
+    if not callable(base):
+        base = BASES[checks.one_of("base", base, BASES)]
+    if image_shape is not None:
+        image_shape = checks.image_shape(image_shape)
+    elif base is penalties.mpdiou_terms:
+        raise ValueError(
+            "`image_shape` must be (height, width) with base='mpdiou'. Received: image_shape=None"
+        )
+    return total(terms(base, pair_of(y_true, y_pred, image_shape), *arguments))
+
+
+def alpha_iou_loss(y_true, y_pred, *, base="iou", alpha=3.0, image_shape=None):
+    """alpha-IoU loss: 1 - o^alpha + the sum of penalty^alpha.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. alpha above 1
+    loses the gradient as o goes to 0, below 1 it grows there; o and penalties of 0 have none then.
+    CIoU's trade-off is that of the plain o. `image_shape` is for the base "mpdiou".
+    Differences: the paper has iou, giou, diou and ciou; other bases follow the same rule. The
+    authors' code adds 1e-9 to every power.
+    Source: He et al. 2021, "Alpha-IoU", arXiv:2110.13675.
+    """
+    alpha = checks.positive("alpha", alpha)
+    return _modified(alpha_terms, y_true, y_pred, base, image_shape, alpha)
+
+
+def inner_iou_loss(y_true, y_pred, *, base="iou", ratio=0.75, image_shape=None):
+    """Inner-IoU loss: that of `base` + o - o_in, o_in the IoU of the boxes scaled by `ratio`.
+
+    Each box is scaled about its own centre. `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The
+    range is that of `base`. A ratio below 1 loses the overlap, and its gradient, earlier.
+    Source: Zhang et al. 2023, "Inner-IoU", arXiv:2311.02877; ratios 0.5 to 1.5.
+    """
+    ratio = checks.positive("ratio", ratio)
+    return _modified(inner_terms, y_true, y_pred, base, image_shape, ratio)
+
+
+def focaler_iou_loss(y_true, y_pred, *, base="iou", low=0.0, high=0.95, image_shape=None):
+    """Focaler-IoU loss: that of `base` + o - f, f = (o - low) / (high - low) held in [0, 1].
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. f, which is
+    differentiated, has no gradient outside [low, high].
+    Source: Zhang and Zhang 2024, "Focaler-IoU", arXiv:2401.10525.
+    """
+    low, high = check_range(low=low, high=high)
+    return _modified(focaler_terms, y_true, y_pred, base, image_shape, low, high)
+
+
+def unified_iou_loss(y_true, y_pred, *, base="ciou", ratio=2.0, image_shape=None):
+    """Unified-IoU loss: that of `base` for both boxes scaled by `ratio` about their own centres.
+
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. The paper moves
+    the ratio from 2 to 0.5 during the training; its focal factor is not part of this.
+    Source: Luo et al. 2024, "Unified-IoU", arXiv:2408.06636.
+    """
+    ratio = checks.positive("ratio", ratio)
+    return _modified(unified_terms, y_true, y_pred, base, image_shape, ratio)

@@ -1,0 +1,131 @@
+"""Loss classes that change a base: Alpha-, Inner-, Focaler- and Unified-IoU."""
+
+import keras
+
+from boxloss import checks
+from boxloss.functional import modifiers
+from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss, OverlapLoss
+from boxloss.losses.penalties import EIoULoss, MPDIoULoss, ShapeIoULoss, SIoULoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+BASES = {
+    loss.name: loss
+    for loss in (
+        IoULoss,
+        GIoULoss,
+        DIoULoss,
+        CIoULoss,
+        EIoULoss,
+        SIoULoss,
+        MPDIoULoss,
+        ShapeIoULoss,
+    )
+}
+
+
+class ModifierLoss(OverlapLoss):
+    """A change of a loss that is an overlap plus penalties; the terms are those of the base.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        base: "iou" (linear), "giou", "diou", "ciou", "eiou", "siou", "mpdiou" or "shape_iou", or a
+            Loss object of one of them, for its arguments. Of an object only the formula is used:
+            format, weights and reductions are those of the modifier.
+    """
+
+    recovers_disjoint = False
+    recovers_inverted = False
+
+    def __init__(self, *, base="iou", **arguments):
+        super().__init__(**arguments)
+        if isinstance(base, dict):
+            base = keras.saving.deserialize_keras_object(base)
+        self.base = base
+        if isinstance(base, str):
+            base = BASES[checks.one_of("base", base, BASES)](
+                bounding_box_format=self.bounding_box_format, image_shape=self.image_shape
+            )
+        elif not getattr(base, "is_overlap_plus_penalties", False):
+            known = ", ".join(map(repr, sorted(BASES)))
+            raise ValueError(
+                f"`base` must be one of {known}, or a loss object of one. Received: base={base!r}"
+            )
+        self._base = base
+        self.recovers_disjoint = base.recovers_disjoint
+        self.recovers_inverted = base.recovers_inverted
+
+    def get_config(self):
+        base = self.base
+        if not isinstance(base, str):
+            base = keras.saving.serialize_keras_object(base)
+        return {**super().get_config(), "base": base}
+
+
+@register
+class AlphaIoULoss(ModifierLoss):
+    """`boxloss.functional.alpha_iou_loss`. Args: alpha: the power of overlap and penalties."""
+
+    name = "alpha_iou"
+
+    def __init__(self, *, alpha=3.0, **arguments):
+        super().__init__(**arguments)
+        self.alpha = checks.positive("alpha", alpha)
+
+    def pair_terms(self, pair):
+        return modifiers.alpha_terms(self._base.pair_terms, pair, self.alpha)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+@register
+class InnerIoULoss(ModifierLoss):
+    """`boxloss.functional.inner_iou_loss`. Args: ratio: size of the boxes whose overlap counts."""
+
+    name = "inner_iou"
+
+    def __init__(self, *, ratio=0.75, **arguments):
+        super().__init__(**arguments)
+        self.ratio = checks.positive("ratio", ratio)
+
+    def pair_terms(self, pair):
+        return modifiers.inner_terms(self._base.pair_terms, pair, self.ratio)
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}
+
+
+@register
+class FocalerIoULoss(ModifierLoss):
+    """`boxloss.functional.focaler_iou_loss`. Args: low, high: the IoU that counts as 0, as 1."""
+
+    name = "focaler_iou"
+
+    def __init__(self, *, low=0.0, high=0.95, **arguments):
+        super().__init__(**arguments)
+        self.low, self.high = modifiers.check_range(low=low, high=high)
+
+    def pair_terms(self, pair):
+        return modifiers.focaler_terms(self._base.pair_terms, pair, self.low, self.high)
+
+    def get_config(self):
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+@register
+class UnifiedIoULoss(ModifierLoss):
+    """`boxloss.functional.unified_iou_loss`. Args: ratio: by which both boxes are scaled."""
+
+    name = "unified_iou"
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def __init__(self, *, base="ciou", ratio=2.0, **arguments):
+        super().__init__(base=base, **arguments)
+        self.ratio = checks.positive("ratio", ratio)
+
+    def pair_terms(self, pair):
+        return modifiers.unified_terms(self._base.pair_terms, pair, self.ratio)
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}

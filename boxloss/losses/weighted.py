@@ -1,0 +1,53 @@
+"""Loss classes that weigh or move a pair by its own IoU: Focal-EIoU, InterpIoU."""
+
+import keras
+
+from boxloss import checks
+from boxloss.functional import weighted
+from boxloss.losses.overlap import OverlapLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+@register
+class FocalEIoULoss(OverlapLoss):
+    """`boxloss.functional.focal_eiou_loss`; terms overlap, center, width, height, inversion.
+
+    Args: gamma: power of the IoU that weighs, at least 0. weight_gradient: whether the weight is
+        differentiated.
+    """
+
+    name = "focal_eiou"
+    recovers_disjoint = False
+
+    def __init__(self, *, gamma=0.5, weight_gradient=False, **arguments):
+        super().__init__(**arguments)
+        self.gamma = checks.non_negative("gamma", gamma)
+        self.weight_gradient = checks.flag("weight_gradient", weight_gradient)
+
+    def pair_terms(self, pair):
+        return weighted.focal_eiou_terms(pair, self.gamma, self.weight_gradient)
+
+    def get_config(self):
+        config = {"gamma": self.gamma, "weight_gradient": self.weight_gradient}
+        return {**super().get_config(), **config}
+
+
+@register
+class InterpIoULoss(OverlapLoss):
+    """`boxloss.functional.interp_iou_loss`; terms overlap, interpolated, inversion.
+
+    Args: alpha: share of the truth in the interpolated box, or "dynamic".
+    """
+
+    name = "interp_iou"
+
+    def __init__(self, *, alpha=0.98, **arguments):
+        super().__init__(**arguments)
+        self.alpha = weighted.check_interpolation(alpha)
+
+    def pair_terms(self, pair):
+        return weighted.interp_iou_terms(pair, self.alpha)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
