@@ -91,19 +91,23 @@ def test_a_flip_is_a_flip():
     moved = settings.view(np.random.default_rng(0), lambda _: source, 0, 1, SIZE, 9)[1]
     x1, y1, x2, y2 = boxes.T
     offset = moved[0, 0] - (72 - x2[0])  # how far the picture lies from the left
-    assert 0 < offset < SIZE - 72
+    assert 0 <= offset <= SIZE - 72
     expected = np.stack([72 - x2 + offset, SIZE - y2, 72 - x1 + offset, SIZE - y1], axis=-1)
     np.testing.assert_allclose(moved, expected, atol=1e-4)
 
 
 def test_whole_pixels_are_copied_unchanged():
-    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype("uint8")
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (20, 30, 3)).astype("uint8")
     canvas = np.full((40, 50, 3), 7, "uint8")
-    augmentation.paste(canvas, image, (1.0, 12.0, 1.0, 5.0), (10, 3, 45, 38))
-    np.testing.assert_array_equal(canvas[5:25, 12:42], image)
-    assert (canvas[:3] == 7).all() and (canvas[:, :10] == 7).all() and (canvas[:, 45:] == 7).all()
-    augmentation.paste(canvas, image, (-1.0, 42.0, 1.0, 5.0), (10, 3, 45, 38))
-    np.testing.assert_array_equal(canvas[5:25, 12:42], image[:, ::-1])
+    x, y = augmentation.Place(30, 0, 30, 12, 1, False), augmentation.Place(20, 4, 20, 5, 1, False)
+    augmentation.paste(rng, canvas, image, (x, y), (10, 3, 40, 38), 0)
+    np.testing.assert_array_equal(canvas[5:21, 12:40], image[4:, :28])
+    canvas[5:21, 12:40] = 7
+    assert (canvas == 7).all()
+    mirrored = (x._replace(mirror=True), y._replace(mirror=True))
+    augmentation.paste(rng, canvas, image, mirrored, (10, 3, 50, 38), 0)
+    np.testing.assert_array_equal(canvas[5:21, 12:42], image[::-1, ::-1][4:])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,8 @@ def test_whole_pixels_are_copied_unchanged():
     ],
 )
 def test_boxes_are_cut_at_the_window_and_their_visible_share_is_told(box, expected, share):
-    boxes, visible = augmentation.moved(np.float32([box]), (1, 10, 1, 10), (10, 10, 50, 40))
+    side = augmentation.Place(60, 0, 60, 10, 1.0, False)
+    boxes, visible = augmentation.moved(np.float32([box]), (side, side), (10, 10, 50, 40))
     np.testing.assert_allclose(visible, [share])
     if expected:
         np.testing.assert_array_equal(boxes, np.float32([expected]))
@@ -177,7 +182,9 @@ def test_colours_change_and_boxes_do_not():
     image[image.sum(-1) == 0] = 128
     source = (image, boxes, np.arange(6), np.zeros(6, bool))
     plain, strong = (
-        Augmentation(colour=colour).view(np.random.default_rng(1), lambda _: source, 0, 9, SIZE, 99)
+        Augmentation(mosaic=1, colour=colour).view(
+            np.random.default_rng(1), lambda _: source, 0, 9, SIZE, 99
+        )
         for colour in (0.0, 0.5)
     )
     np.testing.assert_array_equal(plain[1], strong[1])

@@ -1,13 +1,14 @@
 """Random views of training pictures: mosaic, scale, position, flips, colour; boxes move along.
 
-Everything is one affine map a picture, drawn from a generator that the caller seeds.
+Everything is drawn from a generator that the caller seeds.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from boxloss.datasets.images import FILL, opencv
+from boxloss.datasets.images import FILL, opencv, resize
 
 MOSAIC_SCALE = 0.7  # a window of a mosaic is half as wide as the square; between half and whole
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -51,7 +52,7 @@ class Augmentation:
         the square. A mosaic with more than `max_boxes` boxes is not used.
         """
         if rng.random() < self.mosaic:
-            x, y = rng.uniform(0.3 * size, 0.7 * size, 2).round().astype(int)
+            x, y = rng.uniform(0.3 * size, 0.7 * size, 2).round().astype(int).tolist()
             windows = [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
             chosen = [position, *rng.integers(0, count, 3)]
             order = rng.permutation(4)
@@ -66,10 +67,13 @@ class Augmentation:
         parts = []
         for (image, boxes, labels, ignore), window in zip(pictures, windows, strict=True):
             scale = factor * np.exp(rng.uniform(*np.log(self.scale)))
-            mirror = (rng.random() < self.flip, rng.random() < self.vertical_flip)
-            move = affine(rng, image.shape, window, scale, mirror)
-            paste(canvas, recolour(rng, image, self.colour), move, window)
-            boxes, visible = moved(boxes, move, window)
+            mirrors = (rng.random() < self.flip, rng.random() < self.vertical_flip)
+            places = [
+                place(rng, image.shape[1 - axis], window[axis], window[axis + 2], scale, mirror)
+                for axis, mirror in enumerate(mirrors)
+            ]
+            paste(rng, canvas, image, places, window, self.colour)
+            boxes, visible = moved(boxes, places, window)
             kept = visible > 0
             ignore = ignore | (visible < self.min_visible)
             parts.append((boxes[kept], labels[kept], ignore[kept]))
@@ -77,44 +81,61 @@ class Augmentation:
         return canvas, boxes, labels, ignore
 
 
-def affine(rng, shape, window, scale, mirror):
-    """(a, b, c, d): x moves to a x + b and y to c y + d, edges of pixels being whole numbers.
+class Place(NamedTuple):
+    """One axis of a picture in a window: pixels first..last of the picture, which is mirrored
+    before if `mirror`, are scaled and begin at pixel `target` of the canvas."""
 
-    The scaled picture lies inside the window where it is smaller and covers it where it is larger.
+    length: int
+    first: int
+    last: int
+    target: int
+    scale: float
+    mirror: bool
+
+    def pixels(self):
+        """The slice of the picture as it is stored."""
+        if self.mirror:
+            return slice(self.length - self.last, self.length - self.first)
+        return slice(self.first, self.last)
+
+    def __call__(self, x):
+        """Where edges `x` of the picture lie on the canvas; edges of pixels are whole numbers."""
+        x = self.length - x if self.mirror else x
+        return (x - self.first) * self.scale + self.target
+
+
+def place(rng, length, start, end, scale, mirror):
+    """A random Place of a side of `length` in the window start..end of the canvas.
+
+    The scaled side lies inside the window where it is smaller and covers it where it is larger.
+    Both ends of the map are whole pixels, so that OpenCV's fast `resize` can draw it exactly.
     """
-    move = []
-    for length, start, end, flipped in (
-        (shape[1], window[0], window[2], mirror[0]),
-        (shape[0], window[1], window[3], mirror[1]),
-    ):
-        room = (end - start) - scale * length
-        first = start + rng.uniform(min(room, 0), max(room, 0))
-        move += [-scale, first + scale * length] if flipped else [scale, first]
-    return tuple(move)
+    room = (end - start) - scale * length
+    if room >= 0:
+        return Place(length, 0, length, start + int(rng.integers(int(room) + 1)), scale, mirror)
+    seen = (end - start) / scale
+    first = int(rng.integers(int(length - seen) + 1))
+    last = min(int(np.ceil(first + seen)) + 1, length)  # one more to interpolate at the edge
+    return Place(length, first, last, start, scale, mirror)
 
 
-def paste(canvas, image, move, window):
-    """Draw the moved image into its window of the canvas."""
-    cv2 = opencv()
-    a, b, c, d = move
-    x1, y1, x2, y2 = (int(edge) for edge in window)
-    # OpenCV's coordinates are those of pixel centres: 0.5 less than those of edges.
-    matrix = np.array([[a, 0, a / 2 + b - 0.5 - x1], [0, c, c / 2 + d - 0.5 - y1]])
-    canvas[y1:y2, x1:x2] = cv2.warpAffine(
-        image,
-        matrix,
-        (x2 - x1, y2 - y1),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(FILL, FILL, FILL),
-    )
+def paste(rng, canvas, image, places, window, colour):
+    """Draw the image at its places (x, y) in the window of the canvas, recoloured."""
+    x, y = places
+    part = image[y.pixels(), x.pixels()]
+    if x.mirror or y.mirror:  # 1: around the vertical axis, 0: the horizontal, -1: both
+        part = opencv().flip(part, 1 if not y.mirror else 0 if not x.mirror else -1)
+    part = resize(part, x.scale)
+    part = part[: window[3] - y.target, : window[2] - x.target]
+    height, width = part.shape[:2]
+    canvas[y.target : y.target + height, x.target : x.target + width] = recolour(rng, part, colour)
 
 
-def moved(boxes, move, window):
+def moved(boxes, places, window):
     """(boxes float32 (n, 4) cut to the window, visible share (n,); 0 below a pixel a side)."""
-    a, b, c, d = move
-    x = np.sort(boxes[:, [0, 2]].astype("float64") * a + b, axis=-1)
-    y = np.sort(boxes[:, [1, 3]].astype("float64") * c + d, axis=-1)
+    corners = boxes.astype("float64")
+    x = np.sort(places[0](corners[:, [0, 2]]), axis=-1)
+    y = np.sort(places[1](corners[:, [1, 3]]), axis=-1)
     whole = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
     x, y = np.clip(x, window[0], window[2]), np.clip(y, window[1], window[3])
     width, height = x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]

@@ -97,29 +97,36 @@ class Letterbox:
 def letterbox_of(width, height, size):
     """The Letterbox that centres a picture of `width` x `height` in a square of side `size`."""
     scale = min(size / width, size / height)
-    new_width, new_height = _scaled(width, scale, size), _scaled(height, scale, size)
-    return Letterbox(scale, (size - new_width) // 2, (size - new_height) // 2)
+    return Letterbox(
+        scale, (size - _scaled(width, scale)) // 2, (size - _scaled(height, scale)) // 2
+    )
 
 
 def fit(image, size):
     """`image` scaled, aspect kept, to fit into a square of side `size` (not padded)."""
-    cv2 = opencv()
     height, width = image.shape[:2]
     scale = min(size / width, size / height)
+    return resize(image, scale, area=scale < 1)
+
+
+def resize(image, scale, area=False):
+    """`image` with both sides times `scale`, rounded, at least 1; `area` averages (for shrinking).
+
+    With fx and fy OpenCV samples at exactly this scale; with a rounded size alone it would stretch
+    each axis a little, and boxes would sit up to half a pixel off.
+    """
     if scale == 1:
         return image
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    # With fx and fy OpenCV samples at exactly this scale; with a rounded size it would stretch each
-    # axis a little and boxes would sit up to half a pixel off.
-    scaled = cv2.resize(image, (0, 0), fx=scale, fy=scale, interpolation=how)
-    wanted = (_scaled(width, scale, size), _scaled(height, scale, size))
-    if scaled.shape[1::-1] != wanted:  # a side that would round to 0, or a tie rounded up
-        scaled = cv2.resize(image, wanted, interpolation=how)
-    return scaled
+    cv2 = opencv()
+    how = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    width, height = (_scaled(side, scale) for side in image.shape[1::-1])
+    if min(image.shape[:2]) * scale < 1:  # OpenCV would round it to 0
+        return cv2.resize(image, (width, height), interpolation=how)
+    return cv2.resize(image, (0, 0), fx=scale, fy=scale, interpolation=how)
 
 
-def _scaled(length, scale, size):
-    return min(max(round(length * scale), 1), size)
+def _scaled(length, scale):
+    return max(round(length * scale), 1)
 
 
 def letterbox(image, boxes, size):
