@@ -277,7 +277,9 @@ def test_the_gradient_of_the_mean_is_the_mean_of_the_gradients_of_images(name):
     for i in range(3):
         alone, part = slice(i, i + 1), loss
         _, one = value_and_gradient(lambda p, a=alone, f=part: f(y_true[a], p), y_pred[alone])
-        np.testing.assert_allclose(whole[i], one[0] / 3, rtol=1e-4, atol=1e-8)
+        # Angles: sums of hundreds of addends in float32.
+        atol = 1e-6 if loss.kind == "rotated" else 1e-8
+        np.testing.assert_allclose(whole[i], one[0] / 3, rtol=1e-4, atol=atol)
 
 
 def uneven(loss):

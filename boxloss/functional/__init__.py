@@ -36,6 +36,14 @@ from boxloss.functional.penalties import (
     shape_iou_loss,
     siou_loss,
 )
+from boxloss.functional.rotated import (
+    gwd_loss,
+    kfiou_loss,
+    kld_loss,
+    probiou_loss,
+    rotated_giou_loss,
+    rotated_iou_loss,
+)
 from boxloss.functional.weighted import focal_eiou_loss, interp_iou_loss, wiou_loss
 
 __all__ = [
@@ -51,17 +59,23 @@ __all__ = [
     "focaler_iou_loss",
     "giou_loss",
     "giou_matrix",
+    "gwd_loss",
     "huber_loss",
     "inner_iou_loss",
     "interp_iou_loss",
     "iou_loss",
     "iou_matrix",
+    "kfiou_loss",
+    "kld_loss",
     "l1_loss",
     "l2_loss",
     "log_cosh_loss",
     "mpdiou_loss",
     "nwd_loss",
     "piou_loss",
+    "probiou_loss",
+    "rotated_giou_loss",
+    "rotated_iou_loss",
     "shape_iou_loss",
     "sigmoid_focal_loss",
     "siou_loss",

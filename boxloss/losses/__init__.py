@@ -1,5 +1,6 @@
 """Loss classes and their registry: `get(name, **arguments)`, `names(kind=None)`."""
 
+from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
 from boxloss.losses.classification import SigmoidFocalLoss, SoftmaxLoss
 from boxloss.losses.coordinate import (
@@ -14,9 +15,15 @@ from boxloss.losses.measures import BoundedIoULoss, ExtendedIoULoss, NWDLoss
 from boxloss.losses.modifiers import AlphaIoULoss, FocalerIoULoss, InnerIoULoss, UnifiedIoULoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss
 from boxloss.losses.penalties import EIoULoss, MPDIoULoss, PIoULoss, ShapeIoULoss, SIoULoss
+from boxloss.losses.rotated import (
+    GWDLoss,
+    KFIoULoss,
+    KLDLoss,
+    ProbIoULoss,
+    RotatedGIoULoss,
+    RotatedIoULoss,
+)
 from boxloss.losses.weighted import FocalEIoULoss, InterpIoULoss
-
-from boxloss import checks
 
 LOSSES = (
     L1BoxLoss,
@@ -43,6 +50,12 @@ LOSSES = (
     UnifiedIoULoss,
     FocalEIoULoss,
     InterpIoULoss,
+    GWDLoss,
+    KLDLoss,
+    ProbIoULoss,
+    KFIoULoss,
+    RotatedIoULoss,
+    RotatedGIoULoss,
     SoftmaxLoss,
     SigmoidFocalLoss,
 )

@@ -1,0 +1,174 @@
+"""Loss classes of rotated boxes."""
+
+import math
+
+import keras
+
+from boxloss import boxes, checks, ops
+from boxloss.functional import overlap, rotated, rotated_pair
+from boxloss.losses.base import Errors, TensorLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+class RotatedLoss(TensorLoss):
+    """A loss of rotated boxes (B, N, 5) = cx, cy, w, h, angle in radians, all five -1 for padding.
+
+    The angle turns x towards y; it may be of any size, and (w, h, angle), (w, h, angle + pi) and
+    (h, w, angle + pi/2) are one box. `residuals` (B, N, 5) are y_pred - y_true with the angle's
+    difference wrapped to [-pi/2, pi/2), `coordinate_errors` their absolute values. Every loss has
+    the term `inversion`, 0 for sides of at least 0, which opens negative and flat predictions.
+    """
+
+    kind = "rotated"
+    minimum = 0.0
+    recovers_inverted = True
+
+    def check(self, y_true, y_pred):
+        checks.boxes(y_true, y_pred, size=5, rank=3)
+
+    def fill(self, y_true, y_pred, real):
+        return boxes.fill(y_true, real), boxes.fill(y_pred, real)
+
+    def pair_terms(self, pair):
+        """The named addends (B, N) of a `RotatedPair`."""
+        raise NotImplementedError
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        residuals = rotated_pair.difference(y_true, y_pred)
+        terms = self.pair_terms(rotated_pair.RotatedPair(y_true, y_pred))
+        return Errors(terms, residuals, ops.even_abs(residuals))
+
+
+@register
+class GWDLoss(RotatedLoss):
+    """`boxloss.functional.gwd_loss`; terms gwd, inversion. In the boxes' unit unless normalised.
+
+    Args: function: f, "log1p" or "sqrt". tau: at least 1. normalize: divide by the boxes' size.
+    """
+
+    name = "gwd"
+    recovers_disjoint = True
+
+    def __init__(self, *, function="log1p", tau=1.0, normalize=False, **arguments):
+        super().__init__(**arguments)
+        self.function = checks.one_of("function", function, rotated.FUNCTIONS)
+        self.tau = rotated.check_tau(tau)
+        self.normalize = checks.flag("normalize", normalize)
+        self.minimum = 1.0 - 1.0 / self.tau
+
+    def pair_terms(self, pair):
+        return rotated.gwd_terms(pair, self.function, self.tau, self.normalize)
+
+    def get_config(self):
+        config = {"function": self.function, "tau": self.tau, "normalize": self.normalize}
+        return {**super().get_config(), **config}
+
+
+@register
+class KLDLoss(RotatedLoss):
+    """`boxloss.functional.kld_loss`; terms kld, inversion.
+
+    Args: direction: "pred_to_true" or "true_to_pred". tau: at least 1. sqrt: of the divergence.
+    """
+
+    name = "kld"
+    recovers_disjoint = True
+
+    def __init__(self, *, direction="pred_to_true", tau=1.0, sqrt=False, **arguments):
+        super().__init__(**arguments)
+        self.direction = checks.one_of("direction", direction, rotated.DIRECTIONS)
+        self.tau = rotated.check_tau(tau)
+        self.sqrt = checks.flag("sqrt", sqrt)
+        self.minimum = 1.0 - 1.0 / self.tau
+
+    def pair_terms(self, pair):
+        return rotated.kld_terms(pair, self.direction, self.tau, self.sqrt)
+
+    def get_config(self):
+        config = {"direction": self.direction, "tau": self.tau, "sqrt": self.sqrt}
+        return {**super().get_config(), **config}
+
+
+@register
+class ProbIoULoss(RotatedLoss):
+    """`boxloss.functional.probiou_loss`; terms probiou, inversion.
+
+    Args: mode: "l1" (Hellinger, blind to boxes far apart) or "l2" (Bhattacharyya).
+    """
+
+    name = "probiou"
+
+    def __init__(self, *, mode="l1", **arguments):
+        super().__init__(**arguments)
+        self.mode = checks.one_of("mode", mode, rotated.PROBIOU_MODES)
+        self.recovers_disjoint = self.mode == "l2"
+
+    def pair_terms(self, pair):
+        return rotated.probiou_terms(pair, self.mode)
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
+
+
+@register
+class KFIoULoss(RotatedLoss):
+    """`boxloss.functional.kfiou_loss`; terms kfiou, inversion, and center with a weight.
+
+    Blind to the centre unless `center_weight` is above 0.
+
+    Args: mode: "exp" or "log". center_weight: of the term center.
+    """
+
+    name = "kfiou"
+    minimum = math.exp(2 / 3) - 1
+    recovers_inverted = False
+
+    def __init__(self, *, mode="exp", center_weight=0.0, **arguments):
+        super().__init__(**arguments)
+        self.mode = checks.one_of("mode", mode, rotated.KFIOU_MODES)
+        self.center_weight = checks.non_negative("center_weight", center_weight)
+        self.minimum = math.log(3) if self.mode == "log" else math.exp(2 / 3) - 1
+        self.recovers_disjoint = self.recovers_inverted = self.center_weight > 0
+
+    def pair_terms(self, pair):
+        return rotated.kfiou_terms(pair, self.mode, self.center_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode, "center_weight": self.center_weight}
+
+
+@register
+class RotatedIoULoss(RotatedLoss):
+    """`boxloss.functional.rotated_iou_loss`; terms overlap, inversion. Blind to boxes apart.
+
+    Args: mode: "linear", "log" or "square".
+    """
+
+    name = "rotated_iou"
+    recovers_inverted = False
+
+    def __init__(self, *, mode="linear", **arguments):
+        super().__init__(**arguments)
+        self.mode = checks.one_of("mode", mode, overlap.MODES)
+
+    def pair_terms(self, pair):
+        return rotated.rotated_iou_terms(pair, self.mode)
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
+
+
+@register
+class RotatedGIoULoss(RotatedIoULoss):
+    """`boxloss.functional.rotated_giou_loss`; terms overlap, hull, inversion.
+
+    Args: mode: of the overlap, "linear", "log" or "square".
+    """
+
+    name = "rotated_giou"
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def pair_terms(self, pair):
+        return rotated.rotated_giou_terms(pair, self.mode)
