@@ -73,7 +73,10 @@ class _WithKeras(importlib.abc.MetaPathFinder):
 
             def execute_and_register(module):
                 execute(module)
-                importlib.import_module("boxloss.losses")
+                # While `boxloss.ops` itself brings Keras, the losses cannot be built yet; they come
+                # with whatever wanted the operations.
+                if "boxloss.ops" not in sys.modules:
+                    importlib.import_module("boxloss.losses")
 
             spec.loader.exec_module = execute_and_register
         return spec
