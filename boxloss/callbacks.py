@@ -1,0 +1,175 @@
+"""Callbacks for anyone's Keras `fit`: losses of images, worst boxes, COCO metrics."""
+
+import csv
+import sys
+
+import keras
+import numpy as np
+
+from boxloss import datasets, evaluation, ops
+from boxloss.files import write_atomically
+
+
+def write_csv(path, header, rows):
+    """A CSV file, UTF-8, that is either the old one or the new one."""
+    with write_atomically(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+
+
+def _select(value, output):
+    return value if output is None else value[output]
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """Looks at predictions for `x` after every `every`th epoch."""
+
+    def __init__(self, loss, x, y, output=None, every=1, batch_size=32):
+        super().__init__()
+        self.loss, self.x, self.y = loss, x, y
+        self.output, self.every, self.batch_size = output, every, batch_size
+
+    def tensors(self):
+        """The loss' `Tensors` of all images, numpy; padding as in `y`."""
+        predicted = keras.Model.predict(self.model, self.x, self.batch_size, verbose=0)
+        true = ops.convert_to_tensor(_select(self.y, self.output))
+        return self.loss.tensors(true, _select(predicted, self.output)).numpy()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            self.look(epoch)
+
+
+class ImageLossHistory(_AfterEpoch):
+    """The loss of every image after every epoch: which images are learned, which never are.
+
+    loss: a boxloss loss; x, y: arrays of n images and what they should give; output: the key, for
+        models with a dict of outputs. path: a CSV file (epoch, image, loss), rewritten after
+        every epoch. names: n names for the column image; positions if not given.
+
+    `history` is a dict: epoch -> (n,) image losses. The images are predicted once more for it,
+    in inference mode.
+    """
+
+    def __init__(self, loss, x, y, output=None, path=None, names=None, every=1, batch_size=32):
+        super().__init__(loss, x, y, output, every, batch_size)
+        self.path, self.names = path, names
+        self.history = {}
+
+    def look(self, epoch):
+        self.history[epoch] = self.tensors().image_losses
+        if self.path is not None:
+            names = self.names or range(len(self.history[epoch]))
+            rows = [
+                (epoch, name, f"{loss:.7g}")
+                for epoch, losses in self.history.items()
+                for name, loss in zip(names, losses, strict=True)
+            ]
+            write_csv(self.path, ("epoch", "image", "loss"), rows)
+
+
+class WorstBoxes(_AfterEpoch):
+    """The `count` boxes with the largest error after every epoch.
+
+    `boxes` is a list of dicts, worst first: image, box (positions in `y`), error, and the four
+    signed errors error_x1 ... error_y2 in the unit of the boxes. `path`: the same as CSV.
+    Other arguments: see `ImageLossHistory`.
+    """
+
+    COLUMNS = ("image", "box", "error", "error_x1", "error_y1", "error_x2", "error_y2")
+
+    def __init__(
+        self, loss, x, y, output=None, count=20, path=None, names=None, every=1, batch_size=32
+    ):
+        super().__init__(loss, x, y, output, every, batch_size)
+        self.count, self.path, self.names = count, path, names
+        self.boxes = []
+
+    def look(self, epoch):
+        tensors = self.tensors()
+        true = ops.convert_to_tensor(_select(self.y, self.output))
+        real = ops.convert_to_numpy(self.loss.is_real(true))
+        # A NaN is the worst of all.
+        errors = np.where(real, np.nan_to_num(tensors.box_errors, nan=np.inf), -np.inf)
+        order = np.argsort(-errors, axis=None, kind="stable")[: min(self.count, real.sum())]
+        self.boxes = []
+        for image, box in zip(*np.unravel_index(order, errors.shape), strict=True):
+            values = (tensors.box_errors[image, box], *tensors.residuals[image, box, :4])
+            name = self.names[image] if self.names else int(image)
+            row = (name, int(box), *map(float, values))
+            self.boxes.append(dict(zip(self.COLUMNS, row, strict=True)))
+        if self.path is not None:
+            write_csv(self.path, self.COLUMNS, [row.values() for row in self.boxes])
+
+
+class CocoEvaluation(keras.callbacks.Callback):
+    """COCO's metrics of a data set, in `fit`'s logs as val_AP, val_AP50, ...
+
+    dataset: a `datasets.DataSet` with truth. every: epochs between evaluations; the last epoch of
+        `fit` is always evaluated. predict: a function (model, images) -> a list of
+        dicts of boxes (n, 4) xyxy in pixels, labels and scores, one an image; for a boxloss
+        detector it may be left out. chunk: images read and predicted together.
+
+    `history` is a dict: epoch -> {"AP": ...}.
+    """
+
+    def __init__(self, dataset, every=1, predict=None, chunk=16, prefix="val_"):
+        super().__init__()
+        self.dataset, self.every, self.chunk = dataset, every, chunk
+        self.predict_images = predict or predict_with_detector
+        self.prefix = prefix
+        self.history = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = epoch + 1 == self.params.get("epochs")
+        if (epoch + 1) % self.every and not last:
+            return
+        results = coco_results(
+            self.dataset, lambda images: self.predict_images(self.model, images), self.chunk
+        )
+        self.history[epoch] = evaluation.coco_metrics(self.dataset, results)
+        if logs is not None:
+            for name, value in self.history[epoch].items():
+                logs[self.prefix + name] = float("nan") if value is None else value
+
+
+def predict_with_detector(model, images):
+    """All detections of a `Detector`, or of a model that has one as `detector`."""
+    return getattr(model, "detector", model).predict(images, score_threshold=0.001)
+
+
+def coco_results(dataset, predict, chunk=16):
+    """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
+
+    An image that cannot be read has no detections; a line on stderr tells.
+    """
+    results = []
+    for start in range(0, len(dataset.records), chunk):
+        records, images = [], []
+        for record in dataset.records[start : start + chunk]:
+            try:
+                images.append(datasets.read_image(record.path))
+                records.append(record)
+            except (ValueError, OSError) as error:
+                print(f"{error} (counts as an image without detections)", file=sys.stderr)
+        for record, found in zip(records, predict(images) if images else [], strict=True):
+            results += as_results(record.image_id, found, dataset.category_ids)
+    return results
+
+
+def as_results(image_id, found, category_ids):
+    """The detections of one image as COCO results: xywh in pixels of the image."""
+    results = []
+    for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):
+        x1, y1, x2, y2 = (float(side) for side in box)
+        results.append(
+            {
+                "image_id": image_id,
+                "category_id": category_ids[int(label)],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(score),
+            }
+        )
+    return results

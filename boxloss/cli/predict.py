@@ -1,0 +1,87 @@
+"""`boxloss predict`: boxes in new images, as COCO results and as pictures."""
+
+import pathlib
+import sys
+
+HELP = "Find boxes in images without annotations: COCO results JSON, and the images with boxes."
+EPILOG = """examples:
+  boxloss predict runs/first photos/new --out runs/first/new
+  boxloss predict runs/first one.jpg --out here --score-threshold 0.5
+  boxloss predict runs/first photos/new --out here --no-drawings
+
+OUT/detections.json is a list of COCO results; image_id is the file name below IMAGES.
+"""
+
+
+def add_arguments(parser):
+    parser.add_argument("run", type=pathlib.Path, help="run folder of `boxloss train`")
+    parser.add_argument("images", help="folder of images, or one image")
+    parser.add_argument("--out", required=True, type=pathlib.Path, help="folder to write")
+    parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        default=0.3,
+        help="boxes below are left out (default: %(default)s)",
+    )
+    parser.add_argument("--no-drawings", action="store_true", help="only detections.json")
+
+
+def run(args):
+    from boxloss import datasets
+    from boxloss.callbacks import as_results
+    from boxloss.cli.evaluate import existing
+    from boxloss.detector import load_detector
+    from boxloss.training.run import write_json
+
+    detector = load_detector(existing(args.run / args.model))
+    dataset = datasets.load_images(args.images)
+    if not dataset.records:
+        raise ValueError(
+            f"`images` must be an image or a folder that holds some. Received: {args.images!r}"
+        )
+    args.out.mkdir(parents=True, exist_ok=True)
+    results, unreadable = [], 0
+    for number, record in enumerate(dataset.records):
+        try:
+            image = datasets.read_image(record.path)
+        except (ValueError, OSError) as error:
+            unreadable += 1
+            print(error, file=sys.stderr)
+            continue
+        (found,) = detector.predict([image], score_threshold=args.score_threshold)
+        results += as_results(record.file_name, found, detector.category_ids)
+        if not args.no_drawings:
+            draw(args.out, number, record, image, found, detector.class_names)
+    write_json(args.out / "detections.json", results)
+    categories = [
+        {"id": i, "name": name}
+        for i, name in zip(detector.category_ids, detector.class_names, strict=True)
+    ]
+    write_json(args.out / "categories.json", categories)
+    print(f"{len(results)} boxes in {len(dataset.records)} images: {args.out}", file=sys.stderr)
+    return {
+        "images": len(dataset.records) - unreadable,
+        "unreadable": unreadable + len(dataset.problems),
+        "boxes": len(results),
+        "detections": str(args.out / "detections.json"),
+    }
+
+
+def draw(out, number, record, image, found, class_names):
+    """The image with its boxes, in OUT/drawings; of its file name only safe letters are kept."""
+    from boxloss.datasets.images import opencv
+    from boxloss.drawing import draw_boxes
+    from boxloss.files import write_atomically
+
+    cv2 = opencv()
+    texts = [
+        f"{class_names[label]} {score:.2f}"
+        for label, score in zip(found["labels"], found["scores"], strict=True)
+    ]
+    picture = draw_boxes(image, found["boxes"], texts)
+    stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in record.path.stem)[:60]
+    (out / "drawings").mkdir(exist_ok=True)
+    with write_atomically(out / "drawings" / f"{number:06d}-{stem}.png") as temporary:
+        ok, data = cv2.imencode(".png", picture[..., ::-1])
+        temporary.write_bytes(data.tobytes() if ok else b"")

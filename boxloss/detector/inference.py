@@ -1,0 +1,87 @@
+"""From images to detections: letterbox, network, multi-class NMS, pixels of the original image."""
+
+import os
+
+import numpy as np
+
+from boxloss import datasets, ops
+from boxloss.datasets.images import opencv
+
+# What reaches NMS of one image, by score: enough for 100 detections an image, COCO's limit.
+CANDIDATES = 1000
+
+
+def detect(
+    detector, images, score_threshold=0.05, nms_threshold=0.6, limit=100, batch_size=16, size=None
+):
+    """Detections in images.
+
+    Args:
+        images: list of uint8 RGB arrays (H, W, 3) of any sizes, or of paths, or one array
+            (B, H, W, 3).
+        score_threshold: detections below are dropped. nms_threshold: of two boxes of one class
+            whose IoU is above, that of lower score is dropped. limit: most detections an image.
+        size: side of the square that images are fitted into; the detector's own if None.
+
+    Returns: a list, one dict an image: "boxes" float32 (n, 4) xyxy in pixels of that image, inside
+        it; "labels" int64 (n,); "scores" float32 (n,), falling.
+    """
+    size = size or detector.image_size
+    found = []
+    for start in range(0, len(images), batch_size):
+        squares, places, shapes = [], [], []
+        for image in images[start : start + batch_size]:
+            if isinstance(image, (str, os.PathLike)):
+                image = datasets.read_image(image)
+            image = np.asarray(image)
+            if image.ndim != 3 or image.shape[-1] != 3:
+                raise ValueError(
+                    "`images` must be RGB images (H, W, 3). "
+                    f"Received: image {start + len(shapes)} of shape {image.shape}"
+                )
+            square, _, place = datasets.letterbox(image, np.zeros((0, 4), "float32"), size)
+            squares.append(square)
+            places.append(place)
+            shapes.append(image.shape[:2])
+        boxes, scores = raw_predictions(detector, np.stack(squares).astype("float32"))
+        for i, (place, shape) in enumerate(zip(places, shapes, strict=True)):
+            one = suppress(boxes[i], scores[i], score_threshold, nms_threshold, limit)
+            found.append(back_to_image(one, place, *shape))
+    return found
+
+
+def raw_predictions(detector, squares):
+    """Boxes (B, A, 4) in pixels of the squares and scores (B, A, C), as numpy arrays."""
+    outputs = detector.predict_on_batch(squares)
+    scores = ops.convert_to_numpy(ops.sigmoid(outputs["logits"]))
+    return ops.convert_to_numpy(outputs["boxes"]), scores
+
+
+def suppress(boxes, scores, score_threshold=0.05, nms_threshold=0.6, limit=100):
+    """Multi-class NMS (OpenCV's) of one image: boxes (A, 4), scores (A, C).
+
+    A location counts once for each class whose score reaches the threshold. Returns a dict of
+    "boxes" (n, 4), "labels" (n,), "scores" (n,), by falling score.
+    """
+    cv2 = opencv()
+    location, label = np.nonzero(scores >= score_threshold)
+    score = scores[location, label]
+    order = np.argsort(-score, kind="stable")[:CANDIDATES]
+    location, label, score = location[order], label[order].astype("int64"), score[order]
+    chosen = boxes[location].astype("float32")
+    if len(score):
+        corner_size = np.concatenate([chosen[:, :2], chosen[:, 2:] - chosen[:, :2]], axis=1)
+        kept = cv2.dnn.NMSBoxesBatched(
+            corner_size.astype("float64"), score, label.astype("int32"), 0.0, nms_threshold
+        )
+        kept = np.sort(np.asarray(kept, dtype=int).reshape(-1))[:limit]
+        chosen, label, score = chosen[kept], label[kept], score[kept]
+    return {"boxes": chosen, "labels": label, "scores": score.astype("float32")}
+
+
+def back_to_image(found, place, height, width):
+    """Detections in the square as detections in the image: shifted, scaled, clipped, none empty."""
+    boxes = place.undo(found["boxes"])
+    boxes = np.clip(boxes, 0, np.array([width, height, width, height], "float32"))
+    real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return {key: value[real] for key, value in {**found, "boxes": boxes}.items()}

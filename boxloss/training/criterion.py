@@ -1,0 +1,130 @@
+"""The cost of a dense head: assignment, then one ladder for boxes, classes and bins.
+
+Every level stays a tensor over the A locations until images are reduced: errors (B, A), image
+losses (B,), and at last the scalar.
+"""
+
+from typing import NamedTuple
+
+from boxloss import assignment, boxes, coders, losses, ops
+from boxloss.assignment import compiled
+
+# The criterion decides these; a loss that brought its own would reduce twice.
+RESERVED = ("bounding_box_format", "box_reduction", "normalizer", "reduction", "mining")
+
+
+class Costs(NamedTuple):
+    """What one batch costs: `assignment`, errors of each location, losses of each image.
+
+    errors: {"box": (B, A), "class": (B, A), "bins": (B, A)}, unweighted, 0 where none applies.
+    parts: the same names -> (B,), weighted; they sum to `image_losses` (B,).
+    """
+
+    assignment: assignment.Assignment
+    errors: dict
+    parts: dict
+    image_losses: object
+
+
+def box_loss(name, arguments=None):
+    """The registry's box loss `name`, set up to be summed over locations whose weights sum to 1."""
+    arguments = dict(arguments or {})
+    for argument in RESERVED:
+        if argument in arguments:
+            raise ValueError(
+                f"`loss_args` must leave `{argument}` to the detector. "
+                f"Received: {argument}={arguments[argument]!r}"
+            )
+    allowed = losses.names("box")
+    if name not in allowed:
+        losses.checks.one_of("loss", name, allowed)
+    return losses.get(name, normalizer="none", **arguments)
+
+
+def soft_cross_entropy(target, logits):
+    """Binary cross-entropy (..., C) with targets in [0, 1], from logits, finite for all of them."""
+    return ops.maximum(logits, 0.0) - logits * target + ops.softplus(-ops.absolute(logits))
+
+
+class Criterion:
+    """Box, class and bin losses of a `Detector`'s outputs.
+
+    loss: a box loss of the registry over (B, A, 4). bins: the detector's.
+    box_weight, class_weight, bin_weight: the shares in the sum; the defaults are YOLOv8's, over 5.
+
+    Boxes are measured in units of the stride of their location, so that losses that are no ratio
+    (L1 and its family) are of order 1 on every level. Each image is divided by the sum of its
+    qualities (at least 1): each image counts once, and the scalar is the mean over images, on
+    however many devices and in however many accumulated steps.
+    """
+
+    def __init__(self, loss, bins=0, box_weight=1.5, class_weight=0.1, bin_weight=0.3):
+        self.loss, self.bins = loss, bins
+        self.box_weight, self.class_weight = box_weight, class_weight
+        self.bin_weight = bin_weight
+
+    def assign(self, truth, outputs, points):
+        """Task-aligned targets, see `assignment.task_aligned`."""
+        return assignment.task_aligned(
+            ops.sigmoid(outputs["logits"]),
+            outputs["boxes"],
+            points,
+            truth["boxes"],
+            truth["labels"],
+            truth["ignore"],
+            smallest=8.0,
+        )
+
+    def __call__(self, truth, outputs, points, strides):
+        """`Costs` of `outputs` at `points` (A, 2) with `strides` (A,) for the padded `truth`."""
+        target = self.assign(truth, outputs, points)
+        target = assignment.Assignment(*[ops.stop_gradient(field) for field in target])
+        distribution = outputs.get("distribution")
+        errors, parts = self._measure(
+            target, outputs["boxes"], outputs["logits"], distribution, points, strides
+        )
+        return Costs(target, errors, parts, sum(parts.values()))
+
+    def _measure(self, target, predicted, logits, distribution, points, strides):
+        steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
+        found = ops.greater_equal(target.index, 0)
+        in_strides = boxes.fill(target.boxes / steps, found, -1.0)
+        total = ops.maximum(ops.sum(target.quality, axis=-1, keepdims=True), 1.0)
+        weights = target.quality / total  # (B, A)
+        tensors = self.loss.tensors(in_strides, predicted / steps, sample_weight=weights)
+        errors = {"box": tensors.box_errors, "class": self._class_errors(target, logits)}
+        parts = {
+            "box": self.box_weight * tensors.image_losses,
+            "class": self.class_weight * ops.sum(errors["class"] / total, axis=-1),
+        }
+        if self.bins:
+            errors["bins"] = self._bin_errors(target, distribution, points, steps)
+            parts["bins"] = self.bin_weight * ops.sum(errors["bins"] * weights, axis=-1)
+        return errors, parts
+
+    def _class_errors(self, target, logits):
+        """(B, A): soft cross-entropy summed over the classes, 0 at ignored locations."""
+        chosen = ops.one_hot(target.labels, ops.shape(logits)[-1], dtype="float32")
+        soft = chosen * ops.expand_dims(target.quality, -1)
+        summed = ops.sum(soft_cross_entropy(soft, logits), axis=-1)
+        return ops.where(ops.equal(target.labels, -1), ops.zeros_like(summed), summed)
+
+    def _bin_errors(self, target, distribution, points, steps):
+        """(B, A): distribution focal loss, mean over the four sides, 0 where there is no box."""
+        sides = coders.boxes_to_distances(target.boxes, points) / steps
+        sides = ops.clip(sides, 0.0, self.bins - 1.01)
+        errors = ops.mean(soft_bins(sides, distribution, self.bins), axis=-1)
+        return ops.where(ops.greater_equal(target.index, 0), errors, ops.zeros_like(errors))
+
+
+def soft_bins(sides, logits, bins):
+    """Cross-entropy (..., 4) of logits (..., 4 * bins) with the two bins around each distance."""
+    shape = ops.shape(sides)
+    log_probability = ops.log_softmax(ops.reshape(logits, (*shape, bins)), axis=-1)
+    ticks = ops.arange(bins, dtype="float32")
+    # A hat of width 1 about the distance: 1 - f at the bin below, f at the one above, 0 elsewhere.
+    share = ops.relu(1.0 - ops.absolute(ops.expand_dims(sides, -1) - ticks))
+    return -ops.sum(share * log_probability, axis=-1)
+
+
+__all__ = ["Costs", "Criterion", "box_loss", "compiled", "soft_bins", "soft_cross_entropy"]

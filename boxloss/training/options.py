@@ -1,0 +1,67 @@
+"""What a training run can be told, with its defaults."""
+
+from dataclasses import asdict, dataclass, field
+
+from boxloss import checks
+
+
+@dataclass
+class Options:
+    """The settings of a run; `config.json` holds them.
+
+    loss, loss_args: a box loss of the registry and its arguments. bins: 0, or the bins of DFL.
+    focus: share of hardest images of each batch that count, or None for all. patience: evaluations
+    without a better AP before the run stops, 0 for never. evaluate_every: epochs between
+    evaluations, 0 for about 15 in the run. checkpoint_steps: steps between checkpoints within an
+    epoch, 0 for one an epoch. weights: a `.keras` detector to start from.
+    """
+
+    loss: str = "ciou"
+    loss_args: dict = field(default_factory=dict)
+    size: str = "nano"
+    image_size: int = 320
+    epochs: int = 60
+    batch_size: int = 8
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    bins: int = 0
+    augment: bool = True
+    focus: float | None = None
+    patience: int = 0
+    evaluate_every: int = 0
+    checkpoint_steps: int = 0
+    weights: str | None = None
+    mixed_precision: bool = False
+    deterministic: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        checks.one_of("optimizer", self.optimizer, ("adam", "adamw"))
+        for name in ("epochs", "batch_size", "image_size"):
+            checks.count(name, getattr(self, name))
+        checks.positive("learning_rate", self.learning_rate)
+        checks.non_negative("weight_decay", self.weight_decay)
+        for name in ("patience", "evaluate_every", "checkpoint_steps", "bins"):
+            checks.non_negative(name, getattr(self, name))
+        if self.focus is not None:
+            checks.fraction("focus", self.focus)
+
+    def as_dict(self):
+        return asdict(self)
+
+    @property
+    def evaluation_interval(self):
+        return self.evaluate_every or max(1, round(self.epochs / 15))
+
+
+def learning_rate(step, steps, options):
+    """Warm-up from 0 over the share `warmup` of all steps, then a cosine down to 2 %."""
+    from math import cos, pi
+
+    warm = max(1, round(options.warmup * steps))
+    if step < warm:
+        return options.learning_rate * (step + 1) / warm
+    share = (step - warm) / max(1, steps - warm)
+    return options.learning_rate * (0.02 + 0.98 * (1 + cos(pi * share)) / 2)

@@ -1,0 +1,251 @@
+"""What happens around the steps of a run: rate, checkpoints, evaluation, histories, accidents."""
+
+import math
+import signal
+import sys
+import time
+
+import keras
+import numpy as np
+
+from boxloss import callbacks, evaluation
+from boxloss.files import write_atomically
+from boxloss.training import checkpoint
+from boxloss.training.options import learning_rate
+
+CHECKPOINT = "checkpoint.npz"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the run was saved."""
+
+
+class NonFiniteLoss(ValueError):
+    """The loss became NaN or infinite."""
+
+
+class Progress(keras.callbacks.Callback):
+    """One run: knows its position, saves it, and stops it in good order.
+
+    `position`: dict of epoch, step (of that epoch), best (AP or None), worse (evaluations since),
+    cpu_seconds and wall_seconds of earlier parts. `history`: list of dicts, one an epoch.
+    """
+
+    def __init__(self, run, options, train, validation, steps, clock):
+        super().__init__()
+        self.run, self.options = run, options
+        self.train, self.validation = train, validation
+        self.steps, self.clock = steps, clock
+        self.position = {"epoch": 0, "step": 0, "best": None, "worse": 0}
+        self.history = []
+        self.image_losses = {}  # epoch -> (images, parts)
+        self.first_step = 0
+        self.interrupt = False
+        self._pending = None
+
+    # Position -------------------------------------------------------------------------------------
+
+    def resume(self, path):
+        """Continue from a checkpoint: the model is restored when its first epoch begins."""
+        position, tables, values = checkpoint.read(path)
+        self.history = position.pop("history")
+        self.clock.add(position.pop("cpu_seconds"), position.pop("wall_seconds"))
+        self.position = position
+        if len(tables["epochs"]):
+            self.image_losses = dict(
+                zip(tables["epochs"].tolist(), tables["image_losses"], strict=True)
+            )
+        self._pending = (path, values)
+        self.first_step = position["step"]
+
+    def save(self):
+        cpu, wall = self.clock.read()
+        position = self.position | {
+            "history": self.history,
+            "cpu_seconds": cpu,
+            "wall_seconds": wall,
+        }
+        parts = len(self.model.parts)
+        tables = {
+            "epochs": np.array(list(self.image_losses), "int64"),
+            "image_losses": np.array(list(self.image_losses.values()), "float32").reshape(
+                len(self.image_losses), -1, parts
+            ),
+        }
+        checkpoint.save(self.run / CHECKPOINT, self.model, position, tables)
+
+    # Keras' calls ---------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs=None):
+        def remember(number, frame):
+            if self.interrupt:
+                raise KeyboardInterrupt
+            self.interrupt = True
+            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+        try:
+            self._old_handler = signal.signal(signal.SIGINT, remember)
+        except ValueError:  # not in the main thread: then nobody presses Ctrl-C here
+            self._old_handler = None
+
+    def on_train_end(self, logs=None):
+        self.release()
+
+    def release(self):
+        """Give Ctrl-C back to whoever had it."""
+        if getattr(self, "_old_handler", None) is not None:
+            signal.signal(signal.SIGINT, self._old_handler)
+            self._old_handler = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # `fit` has just reset the metrics: what was saved in mid-epoch goes on from there.
+        if self._pending is not None:
+            checkpoint.restore(self._pending[0], self.model, self._pending[1])
+            if not self.first_step:
+                self.model.reset_metrics()
+            self._pending = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        done = self.position["epoch"] * self.steps + self.position["step"]
+        rate = learning_rate(done, self.steps * self.options.epochs, self.options)
+        self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise NonFiniteLoss(self._explain())
+        self.position["step"] += 1
+        every = self.options.checkpoint_steps
+        if self.interrupt or (every and self.position["step"] % every == 0):
+            if self.position["step"] < self.steps:
+                self.save()
+                if self.interrupt:
+                    raise Interrupted
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.image_losses[epoch] = self.model.image_losses.table()
+        self._evaluate(epoch, logs)
+        cpu, wall = self.clock.read()
+        row = {"epoch": epoch, "learning_rate": float(self.model.optimizer.learning_rate)}
+        row |= {name: float(value) for name, value in logs.items()}
+        self.history.append(row | {"cpu_seconds": cpu, "wall_seconds": wall})
+        self.position |= {"epoch": epoch + 1, "step": 0}
+        self.first_step = 0
+        self._write_histories()
+        self.save()
+        if self.interrupt and epoch + 1 < self.options.epochs:
+            raise Interrupted
+
+    # Parts of it ----------------------------------------------------------------------------------
+
+    def _evaluate(self, epoch, logs):
+        """COCO metrics of the averaged weights; the best ones are kept as model.keras."""
+        last = epoch + 1 == self.options.epochs
+        if (epoch + 1) % self.options.evaluation_interval and not last:
+            return
+        with averaged(self.model):
+            detector = self.model.detector
+            results = callbacks.coco_results(
+                self.validation, lambda images: detector.predict(images, score_threshold=0.001)
+            )
+            metrics = evaluation.coco_metrics(self.validation, results)
+            logs |= {f"val_{k}": math.nan if v is None else v for k, v in metrics.items()}
+            save_detector(detector, self.run / "last.keras")
+            found, best = metrics["AP"] or 0.0, self.position["best"]
+            if best is None or found >= best:
+                self.position |= {"best": found, "worse": 0}
+                save_detector(detector, self.run / "model.keras")
+            else:
+                self.position["worse"] += 1
+        ap50 = metrics["AP50"] or 0.0
+        print(
+            f"epoch {epoch + 1}: validation AP {found:.3f}, AP50 {ap50:.3f}"
+            + ("" if self.position["worse"] else " (best)"),
+            file=sys.stderr,
+        )
+        if self.options.patience and self.position["worse"] >= self.options.patience:
+            print(f"no better AP in {self.options.patience} evaluations: stop", file=sys.stderr)
+            self.model.stop_training = True
+
+    def _write_histories(self):
+        names = list(dict.fromkeys(name for row in self.history for name in row))
+        rows = [[_short(row.get(name, math.nan)) for name in names] for row in self.history]
+        callbacks.write_csv(self.run / "history.csv", names, rows)
+        parts = [f"{part}_loss" for part in self.model.parts]
+        records = self.train.records
+        callbacks.write_csv(
+            self.run / "image_losses.csv",
+            ("epoch", "image_id", "file_name", "loss", *parts),
+            (
+                (epoch, record.image_id, record.file_name, _short(row.sum()), *map(_short, row))
+                for epoch, table in self.image_losses.items()
+                for record, row in zip(records, table, strict=True)
+                if np.isfinite(row).all()
+            ),
+        )
+
+    def _explain(self):
+        table = self.model.image_losses.table()
+        seen = np.asarray(self.model.image_losses.seen) > 0
+        bad = np.flatnonzero(seen & ~np.isfinite(table).all(axis=1))
+        names = [
+            f"{self.train.records[i].file_name!r} ({len(self.train.records[i])} boxes)"
+            for i in bad[:8]
+        ]
+        more = f" and {len(bad) - 8} more" if len(bad) > 8 else ""
+        where = f"epoch {self.position['epoch'] + 1}, step {self.position['step'] + 1}"
+        kept = self.run / CHECKPOINT
+        return (
+            f"loss must stay finite. Received: a loss that is not, at {where}, from images "
+            f"{', '.join(names) or 'unknown'}{more}; "
+            + (f"{kept} holds the state before" if kept.exists() else "no checkpoint was written")
+            + " (a lower --learning-rate often helps)"
+        )
+
+
+class averaged:
+    """Within the block the model has the moving averages of its weights."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __enter__(self):
+        variables = self.model.trainable_variables
+        self.raw = [np.array(variable) for variable in variables]
+        for variable, value in zip(variables, self.model.optimizer.averages(), strict=True):
+            variable.assign(value)
+
+    def __exit__(self, *error):
+        for variable, value in zip(self.model.trainable_variables, self.raw, strict=True):
+            variable.assign(value)
+
+
+class Clock:
+    """CPU seconds (user and system, with children) and wall seconds since it was made."""
+
+    def __init__(self):
+        self.start = self._now()
+        self.before = (0.0, 0.0)
+
+    @staticmethod
+    def _now():
+        import os
+
+        spent = os.times()
+        return sum(spent[:4]), time.perf_counter()
+
+    def add(self, cpu, wall):
+        """Count what earlier processes of the same run spent."""
+        self.before = (self.before[0] + cpu, self.before[1] + wall)
+
+    def read(self):
+        now = self._now()
+        return tuple(b + n - s for b, n, s in zip(self.before, now, self.start, strict=True))
+
+
+def save_detector(detector, path):
+    with write_atomically(path) as temporary:
+        detector.save(temporary)
+
+
+def _short(value):
+    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else value

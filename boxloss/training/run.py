@@ -1,0 +1,211 @@
+"""One training run, from data sets to a run folder."""
+
+import json
+import os
+import pathlib
+import sys
+
+import keras
+
+from boxloss import callbacks, datasets, evaluation, mining
+from boxloss.detector import Detector, load_detector
+from boxloss.files import write_atomically
+from boxloss.training.criterion import Criterion, box_loss
+from boxloss.training.model import TrainingModel
+from boxloss.training.optimizer import FlatAdam
+from boxloss.training.progress import CHECKPOINT, Clock, Progress
+
+
+class Rest(keras.utils.PyDataset):
+    """The batches of `batches` from `first` on: what is left of a broken epoch."""
+
+    def __init__(self, batches, first):
+        super().__init__()
+        self.batches, self.first = batches, first
+
+    def __len__(self):
+        return len(self.batches) - self.first
+
+    def __getitem__(self, index):
+        return self.batches[index + self.first]
+
+    def on_epoch_end(self):
+        self.batches.on_epoch_end()
+
+
+def train(train_set, validation_set, options, out, resume=False, verbose="auto", clock=None):
+    """Train a detector; returns the dict that `metrics.json` holds.
+
+    train_set, validation_set: `datasets.DataSet`, with equal classes. options: `Options`.
+    out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one.
+
+    Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
+    and `Interrupted` after Ctrl-C was pressed and the state saved.
+    """
+    clock = clock or Clock()
+    out = prepare_folder(out, resume)
+    check_data(train_set, validation_set)
+    keras.utils.set_random_seed(options.seed)
+    if options.deterministic:
+        make_deterministic()
+    if options.mixed_precision:
+        keras.config.set_dtype_policy("mixed_float16")
+    model = build(train_set, options)
+    batches = datasets.Batches(
+        train_set,
+        options.batch_size,
+        options.image_size,
+        augment=options.augment,
+        shuffle=True,
+        seed=options.seed,
+    )
+    progress = Progress(out, options, train_set, validation_set, len(batches), clock)
+    if resume and (out / CHECKPOINT).exists():
+        progress.resume(out / CHECKPOINT)
+    write_json(out / "config.json", config_of(train_set, validation_set, options))
+    fit(model, batches, progress, options, verbose)
+    return finish(out, validation_set, options, progress, train_set)
+
+
+def build(train_set, options):
+    """The compiled `TrainingModel`."""
+    detector = Detector(
+        train_set.class_names,
+        size=options.size,
+        image_size=options.image_size,
+        bins=options.bins,
+        category_ids=train_set.category_ids,
+    )
+    if options.weights:
+        copied = start_from(detector, load_detector(options.weights))
+        print(f"{options.weights}: {copied} of its weights fit and were taken", file=sys.stderr)
+    criterion = Criterion(box_loss(options.loss, options.loss_args), bins=options.bins)
+    hardest = None if options.focus is None else mining.HardestImages(fraction=options.focus)
+    model = TrainingModel(detector, criterion, len(train_set.records), hardest)
+    steps = options.epochs * -(-len(train_set.records) // options.batch_size)
+    optimizer = FlatAdam(
+        options.learning_rate,
+        weight_decay=options.weight_decay if options.optimizer == "adamw" else 0.0,
+        average=1 - 1 / max(10, min(500, steps / 20)),
+    )
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer)
+    return model
+
+
+def start_from(detector, source):
+    """Copy the weights of `source` whose names and shapes fit; returns how many did."""
+    given = {weight.path.split("/", 1)[-1]: weight for weight in source.weights}
+    copied = 0
+    for weight in detector.weights:
+        other = given.get(weight.path.split("/", 1)[-1])
+        if other is not None and other.shape == weight.shape:
+            weight.assign(other)
+            copied += 1
+    return copied
+
+
+def fit(model, batches, progress, options, verbose):
+    """Keras' `fit` from the position of `progress` to the last epoch."""
+    first = progress.position["epoch"]
+    batches.epoch = first
+    common = {"callbacks": [progress], "shuffle": False, "verbose": verbose}
+    try:
+        # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
+        if progress.position["step"]:
+            rest = Rest(batches, progress.position["step"])
+            model.fit(rest, initial_epoch=first, epochs=first + 1, **common)
+            first += 1
+            batches.epoch = first
+        if first < options.epochs and not model.stop_training:
+            model.fit(batches, initial_epoch=first, epochs=options.epochs, **common)
+    finally:
+        progress.release()
+
+
+def finish(out, validation_set, options, progress, train_set):
+    """Evaluate the best weights; write boxes.csv and metrics.json."""
+    detector = load_detector(out / "model.keras")
+    metrics, _ = evaluate(detector, validation_set, out, options.loss)
+    cpu, wall = progress.clock.read()
+    metrics |= {
+        "cpu_seconds": round(cpu, 1),
+        "wall_seconds": round(wall, 1),
+        "n_images": len(train_set.records),
+        "n_boxes": sum(len(record) for record in train_set.records),
+        "dropped": train_set.dropped,
+        "epochs": len(progress.history),
+    }
+    write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate(detector, dataset, out, loss="ciou"):
+    """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
+    results = callbacks.coco_results(
+        dataset, lambda images: detector.predict(images, score_threshold=0.001)
+    )
+    metrics = evaluation.coco_metrics(dataset, results)
+    rows = evaluation.error_table(dataset, results, loss=loss)
+    evaluation.write_boxes_csv(rows, out / "boxes.csv")
+    write_json(out / "detections.json", results)
+    return metrics, results
+
+
+def config_of(train_set, validation_set, options):
+    import boxloss
+
+    return {
+        "boxloss": boxloss.__version__,
+        "keras": keras.__version__,
+        "backend": keras.config.backend(),
+        **options.as_dict(),
+        "class_names": train_set.class_names,
+        "category_ids": train_set.category_ids,
+        "images": str(train_set.root),
+        "val_images": str(validation_set.root),
+        "training": train_set.counts(),
+        "validation": validation_set.counts(),
+    }
+
+
+def prepare_folder(out, resume):
+    """The run folder; ValueError if it cannot be written, or holds another run."""
+    out = pathlib.Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with write_atomically(out / ".writable") as temporary:
+            temporary.write_bytes(bytes(2**20))
+        os.unlink(out / ".writable")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"`out` must be a folder that can be written. Received: {str(out)!r} ({reason})"
+        ) from None
+    if not resume and (out / CHECKPOINT).exists():
+        raise ValueError(
+            f"`out` must be a new folder, or --resume be given to go on. Received: {str(out)!r}, "
+            "which holds a run"
+        )
+    return out
+
+
+def check_data(train_set, validation_set):
+    for name, dataset in (("images", train_set), ("val_images", validation_set)):
+        if not dataset.records:
+            raise ValueError(f"`{name}` must hold at least one image. Received: none")
+    if not any((~record.ignored).any() for record in train_set.records):
+        raise ValueError("`annotations` must hold at least one box to learn. Received: none")
+
+
+def make_deterministic():
+    """Bit-equal weights for equal runs; somewhat slower on a GPU."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def write_json(path, value):
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
