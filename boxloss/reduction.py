@@ -71,8 +71,8 @@ def image_losses(box_errors, mask, *, normalizer, box_weight=None, mined=None, i
         return sums / (count if image_share is None else count * image_share)
     # "batch": one denominator for all images of all replicas, so that the mean over images is
     # the sum of errors over the number of boxes.
-    total = ops.all_replicas_sum(ops.sum(_count(mask, dtype)))
-    images = ops.all_replicas_sum(ops.sum(one))
+    both = ops.stack([ops.sum(_count(mask, dtype)), ops.sum(one)])
+    total, images = ops.unstack(ops.all_replicas_sum(both), 2)
     return sums * (images / ops.maximum(total, ops.ones_like(total)))
 
 
