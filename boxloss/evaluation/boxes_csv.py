@@ -4,13 +4,22 @@ import csv
 
 from boxloss.files import write_atomically
 
+TEXTS = (
+    *("row", "image_id", "file_name", "annotation_id", "detection"),
+    *("class", "prediction_class", "kind", "size"),
+)
+CORNERS = tuple(
+    f"{box}_{side}" for box in ("truth", "prediction", "error") for side in ("x1", "y1", "x2", "y2")
+)
+NUMBERS = ("score", *CORNERS, "iou", "box_error")  # terms follow, as the loss has them
+
 
 def write_boxes_csv(rows, path):
     """Write rows of `error_table` as CSV (UTF-8, one header line); None is an empty field.
 
     Coordinates have 4 decimals, other numbers 9 significant digits.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys([*TEXTS, *NUMBERS, *(name for row in rows for name in row)]))
     with (
         write_atomically(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
@@ -25,5 +34,5 @@ def _text(name, value):
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}" if name[-3:] in ("_x1", "_y1", "_x2", "_y2") else f"{value:.9g}"
+        return f"{value:.4f}" if name in CORNERS else f"{value:.9g}"
     return value

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from boxloss import checks
 from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.sides import Detections, Truth
@@ -63,26 +62,41 @@ def size_of(area):
 
 def _row(truth, detections, kind, true, found, own):
     """One row; `true` and `found` are positions or -1; `own`: the row of a true box."""
-    image = truth.images[truth.image[true] if true >= 0 else detections.image[found]]
     names = truth.class_names
-    box = truth.xyxy[true] if true >= 0 else None
-    prediction = detections.xyxy[found] if found >= 0 else None
-    area = truth.area[true] if true >= 0 else np.prod(detections.xywh[found, 2:])
     predicted = names[detections.label[found]] if found >= 0 else None
+    return make_row(
+        own,
+        truth.images[truth.image[true] if true >= 0 else detections.image[found]],
+        truth.annotation_ids[true] if true >= 0 else None,
+        int(detections.position[found]) if found >= 0 else None,
+        names[truth.label[true]] if own else predicted,
+        predicted,
+        kind,
+        float(truth.area[true] if true >= 0 else np.prod(detections.xywh[found, 2:])),
+        float(detections.score[found]) if found >= 0 else None,
+        truth.xyxy[true] if true >= 0 else None,
+        detections.xyxy[found] if found >= 0 else None,
+    )
+
+
+def make_row(
+    own, image, annotation_id, detection, name, predicted, kind, area, score, truth, prediction
+):
+    """A row of the table without the numbers of a loss; boxes are float64 (4,) xyxy or None."""
     return {
         "row": "truth" if own else "prediction",
         "image_id": image["id"],
         "file_name": image["file_name"],
-        "annotation_id": truth.annotation_ids[true] if true >= 0 else None,
-        "detection": int(detections.position[found]) if found >= 0 else None,
-        "class": names[truth.label[true]] if own else predicted,
+        "annotation_id": annotation_id,
+        "detection": detection,
+        "class": name,
         "prediction_class": predicted,
         "kind": kind,
         "size": size_of(area),
-        "score": float(detections.score[found]) if found >= 0 else None,
-        **_corners("truth", box),
+        "score": score,
+        **_corners("truth", truth),
         **_corners("prediction", prediction),
-        **_corners("error", None if box is None or prediction is None else prediction - box),
+        **_corners("error", None if truth is None or prediction is None else prediction - truth),
         "iou": None,
         "box_error": None,
     }
@@ -104,7 +118,7 @@ def _measure(rows, loss):
         row["iou"] = float(value)
     if loss is None:
         return
-    tensors = _loss(loss).tensors(true[:, None], predicted[:, None]).numpy()
+    tensors = box_loss(loss).tensors(true[:, None], predicted[:, None]).numpy()
     terms = {f"term_{name}": value[:, 0].tolist() for name, value in tensors.terms.items()}
     for row in rows:
         row.update(dict.fromkeys(terms))
@@ -122,11 +136,13 @@ def iou_of_pairs(a, b):
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
-def _loss(loss):
-    from boxloss import losses  # Keras takes seconds to import: only where a loss is asked for
+def box_loss(loss):
+    # Keras takes seconds to import: only where a loss is asked for.
+    from boxloss import losses
+    from boxloss.checks import one_of
 
     if isinstance(loss, str):
-        checks.one_of("loss", loss, losses.names("box"))
+        one_of("loss", loss, losses.names("box"))
         return losses.get(loss)
     if getattr(loss, "kind", None) != "box" or loss.bounding_box_format != "xyxy":
         raise ValueError(

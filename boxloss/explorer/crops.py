@@ -1,0 +1,86 @@
+"""Pictures of the page: a crop of each row, and the images, as JPEG files with our own names."""
+
+import math
+import re
+
+from boxloss.datasets.images import opencv
+from boxloss.files import write_atomically
+
+CONTEXT = 0.4  # of the longer side of truth and prediction, on each side of them
+CROP_PIXELS, IMAGE_PIXELS = 288, 1600  # longest sides of the files
+SMALLEST = 24  # pixels of context even around a point
+
+
+def crop_of(row, width, height):
+    """[x, y, width, height] in whole pixels: what a row's crop shows, inside the image."""
+    boxes = [
+        [row[f"{which}_{side}"] for side in ("x1", "y1", "x2", "y2")]
+        for which in ("truth", "prediction")
+    ]
+    boxes = [box for box in boxes if all(v is not None and math.isfinite(v) for v in box)]
+    if not boxes:
+        return [0, 0, width, height]
+    x1, y1 = (min(min(box[i], box[i + 2]) for box in boxes) for i in (0, 1))
+    x2, y2 = (max(max(box[i], box[i + 2]) for box in boxes) for i in (0, 1))
+    margin = max(CONTEXT * max(x2 - x1, y2 - y1), SMALLEST / 2)
+    left, right = _inside(x1 - margin, x2 + margin, width)
+    top, bottom = _inside(y1 - margin, y2 + margin, height)
+    return [left, top, right - left, bottom - top]
+
+
+def _inside(low, high, length):
+    """Whole numbers 0 <= low < high <= length, also for a range outside the image."""
+    low = min(max(math.floor(low), 0), length - 1)
+    return low, min(max(math.ceil(high), low + 1), length)
+
+
+def write_pictures(folder, report, chosen):
+    """Write images/<i>.jpg and crops/<row>.jpg of the `chosen` rows; (pictured, cropped) flags.
+
+    Images that cannot be read leave their rows without a picture.
+    """
+    cv2 = opencv()
+    crops, images = folder / "crops", folder / "images"
+    crops.mkdir(parents=True, exist_ok=True)
+    images.mkdir(exist_ok=True)
+    pictured, cropped = [False] * len(report.images), [False] * len(report.rows)
+    of_image = {}
+    for i in sorted(chosen):
+        of_image.setdefault(report.rows[i]["image_id"], []).append(i)
+    for number, entry in enumerate(report.images):
+        rows = of_image.get(entry["id"])
+        picture = report.picture(number) if rows else None
+        if picture is None:
+            continue
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        _write_jpeg(cv2, images / f"{number}.jpg", picture, IMAGE_PIXELS, 85)
+        pictured[number] = True
+        height, width = picture.shape[:2]
+        for i in rows:
+            x, y, w, h = crop_of(report.rows[i], width, height)
+            _write_jpeg(cv2, crops / f"{i}.jpg", picture[y : y + h, x : x + w], CROP_PIXELS, 82)
+            cropped[i] = True
+    _sweep(images, pictured)
+    _sweep(crops, cropped)
+    return pictured, cropped
+
+
+def _write_jpeg(cv2, path, image, longest, quality):
+    scale = longest / max(image.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not good:
+        raise ValueError(f"OpenCV must be able to write JPEG. Received: no data for {path.name}")
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _sweep(folder, written):
+    """Remove pictures that an earlier page left here; names other than ours are not touched."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"[0-9]{1,9}\.jpg", path.name):
+            number = int(path.stem)
+            if number >= len(written) or not written[number]:
+                path.unlink()

@@ -1,0 +1,85 @@
+// Pictures: an image file with boxes over it as SVG, so that they stay sharp at any size.
+const BLUE = [70, 150, 255];
+const GREY = [232, 232, 232];
+const ORANGE = [255, 140, 0];
+
+/** The colour of a signed share in [-1, 1]: the same as in boxloss.drawing. */
+function diverging(value) {
+  const end = value < 0 ? BLUE : ORANGE;
+  const share = Math.min(Math.abs(value), 1) ** 0.7;
+  return `rgb(${GREY.map((from, c) => Math.round(from + share * (end[c] - from))).join(" ")})`;
+}
+
+function edgesOf([x1, y1, x2, y2]) {
+  return [`M${x1} ${y1}V${y2}`, `M${x1} ${y1}H${x2}`, `M${x2} ${y1}V${y2}`, `M${x1} ${y2}H${x2}`];
+}
+
+function outline([x1, y1, x2, y2]) {
+  return `M${x1} ${y1}H${x2}V${y2}H${x1}Z`;
+}
+
+/** Truth, prediction and the other run's prediction of row i as paths. */
+function drawBoxes(svg, i, faint = false) {
+  const group = makeSvg("g", { class: faint ? "faint" : "focus" });
+  const truth = truthOf(i);
+  const prediction = predictionOf(i);
+  const before = other && isTrue(i) ? boxOf(other.prediction, i) : null;
+  const shares = sharesOf(i);
+  if (truth && (isTrue(i) || !faint)) {
+    group.append(makeSvg("path", { class: "casing", d: outline(truth) }), makeSvg("path", { class: "truth", d: outline(truth) }));
+  }
+  if (before && !faint) group.append(makeSvg("path", { class: "casing", d: outline(before) }), makeSvg("path", { class: "other", d: outline(before) }));
+  if (prediction) {
+    group.append(makeSvg("path", { class: "casing", d: outline(prediction) }));
+    edgesOf(prediction).forEach((d, side) => {
+      const path = makeSvg("path", { class: "found", d });
+      path.setAttribute("stroke", shares ? diverging(shares[side] / LIMIT) : "rgb(224 123 200)");
+      group.append(path);
+    });
+  }
+  svg.append(group);
+}
+
+function describe(i) {
+  const errors = errorsOf(i);
+  const what = `${PAGE.classes[PAGE.rows.class[i]]}, ${KIND_WORDS[KINDS[PAGE.rows.kind[i]]]}`;
+  if (!errors) return what;
+  return `${what}; errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`;
+}
+
+/** The crop around row i; a plain ground where there is no picture. */
+function cropOf(i) {
+  const [x, y, width, height] = PAGE.rows.crop.slice(4 * i, 4 * i + 4);
+  const svg = makeSvg("svg", { class: "crop", viewBox: `${x} ${y} ${width} ${height}`, role: "img", "aria-label": describe(i) });
+  if (PAGE.rows.picture[i]) {
+    svg.append(makeSvg("image", { href: `crops/${i}.jpg`, x, y, width, height, preserveAspectRatio: "none" }));
+  } else {
+    svg.append(makeSvg("rect", { class: "ground", x, y, width, height }));
+  }
+  drawBoxes(svg, i);
+  return svg;
+}
+
+/** Each edge's signed error beside it; `unit` is one screen pixel in the picture's own pixels. */
+function drawValues(svg, i, unit) {
+  const truth = truthOf(i);
+  const prediction = predictionOf(i);
+  const errors = errorsOf(i);
+  if (!errors) return;
+  const shares = sharesOf(i);
+  const low = truth.map((value, side) => Math.min(value, prediction[side]));
+  const high = truth.map((value, side) => Math.max(value, prediction[side]));
+  const middle = [(prediction[0] + prediction[2]) / 2, (prediction[1] + prediction[3]) / 2];
+  const gap = 7 * unit;
+  const places = [
+    [low[0] - gap, middle[1], "end", 0.35],
+    [middle[0], low[1] - gap, "middle", 0],
+    [high[2] + gap, middle[1], "start", 0.35],
+    [middle[0], high[3] + gap, "middle", 0.8],
+  ];
+  places.forEach(([x, y, anchor, shift], side) => {
+    const text = makeSvg("text", { class: "value", x, y: y + shift * 14 * unit, "text-anchor": anchor, "font-size": 14 * unit, "stroke-width": 4 * unit, fill: diverging(shares[side] / LIMIT) });
+    text.textContent = signed(errors[side]);
+    svg.append(text);
+  });
+}

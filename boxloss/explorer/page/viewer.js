@@ -1,0 +1,122 @@
+// The whole image with all its boxes; wheel and drag move through it.
+const view = { place: 0, x: 0, y: 0, width: 1, height: 1 };
+
+function openViewer(place) {
+  if (!order.length) return;
+  focusRow(place);
+  if (!$("viewer").open) $("viewer").showModal();
+  showInViewer(place);
+}
+
+function showInViewer(place) {
+  const before = order[view.place];
+  view.place = Math.max(0, Math.min(place, order.length - 1));
+  const i = order[view.place];
+  const image = imageOf(i);
+  $("viewer-title").textContent = image.file_name;
+  $("viewer-place").textContent = `${view.place + 1} of ${order.length} · ${image.width} × ${image.height}`;
+  if (before === undefined || PAGE.rows.image[before] !== PAGE.rows.image[i] || view.width <= 1) fitView();
+  drawViewer();
+  drawFacts(i);
+}
+
+function fitView() {
+  const image = imageOf(order[view.place]);
+  Object.assign(view, { x: 0, y: 0, width: image.width, height: image.height });
+}
+
+function zoomToBox() {
+  const [x, y, width, height] = PAGE.rows.crop.slice(4 * order[view.place], 4 * order[view.place] + 4);
+  Object.assign(view, { x, y, width, height });
+}
+
+function drawViewer() {
+  const i = order[view.place];
+  const image = imageOf(i);
+  const svg = makeSvg("svg", { viewBox: `${view.x} ${view.y} ${view.width} ${view.height}`, role: "img", "aria-label": `${image.file_name}: ${describe(i)}` });
+  if (image.picture) {
+    svg.append(makeSvg("image", { href: `images/${PAGE.rows.image[i]}.jpg`, x: 0, y: 0, width: image.width, height: image.height, preserveAspectRatio: "none" }));
+  } else {
+    svg.append(makeSvg("rect", { class: "ground", x: 0, y: 0, width: image.width, height: image.height }));
+  }
+  if ($("viewer-all").checked) {
+    for (let j = 0; j < N; j++) if (j !== i && PAGE.rows.image[j] === PAGE.rows.image[i]) drawBoxes(svg, j, true);
+  }
+  drawBoxes(svg, i);
+  const frame = $("viewer-picture").getBoundingClientRect();
+  const unit = Math.max(view.width / Math.max(frame.width, 1), view.height / Math.max(frame.height, 1));
+  if ($("viewer-values").checked) drawValues(svg, i, unit);
+  $("viewer-picture").replaceChildren(svg);
+}
+
+function drawFacts(i) {
+  const rows = PAGE.rows;
+  const list = make("dl");
+  const fact = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
+  fact("kind", kindChip(rows.kind[i]), ` ${KIND_WORDS[KINDS[rows.kind[i]]]}`);
+  fact("class", PAGE.classes[rows.class[i]]);
+  if (rows.predicted[i] >= 0) fact("predicted", `${PAGE.classes[rows.predicted[i]]} (${format(COLUMNS.get("score").values[i], 3)})`);
+  fact("size", SIZES[rows.size[i]]);
+  const errors = errorsOf(i);
+  const shares = sharesOf(i);
+  SIDES.forEach((side, s) => fact(side, errors ? `${signed(errors[s], 2)} px (${signed(100 * shares[s])} %)` : "–"));
+  fact("IoU", format(COLUMNS.get("iou").values[i], 4));
+  fact(`box error (${PAGE.loss})`, format(COLUMNS.get("error").values[i], 6));
+  for (const [name, values] of Object.entries(PAGE.terms)) fact(name, format(values[i], 6));
+  for (const [name, values] of Object.entries(PAGE.extra)) fact(name, format(values[i], 4));
+  const text = (box) => (box ? box.map((value) => format(value, 1)).join(", ") : "none");
+  fact("truth", text(truthOf(i)));
+  fact("prediction", text(predictionOf(i)));
+  if (other && other.kind[i] !== null) {
+    fact(`in ${other.title}`, `${KINDS[other.kind[i]]}, box error ${format(other.error[i] ?? NaN, 6)}, IoU ${format(other.iou[i] ?? NaN, 4)}`);
+    fact("change", `${signed(COLUMNS.get("change").values[i], 6)} (${verdictOf(i)})`);
+  }
+  const refresh = () => {
+    refreshRow(view.place);
+    fillChips();
+    drawFacts(i);
+  };
+  $("viewer-facts").replaceChildren(stackedBar(i), list, markButtons(i, refresh));
+}
+
+function zoomAt(factor, clientX, clientY) {
+  const frame = $("viewer-picture").getBoundingClientRect();
+  const unit = Math.max(view.width / frame.width, view.height / frame.height);
+  const x = view.x + view.width / 2 + (clientX - frame.left - frame.width / 2) * unit;
+  const y = view.y + view.height / 2 + (clientY - frame.top - frame.height / 2) * unit;
+  view.x = x - (x - view.x) * factor;
+  view.y = y - (y - view.y) * factor;
+  view.width *= factor;
+  view.height *= factor;
+  drawViewer();
+}
+
+function startViewer() {
+  const picture = $("viewer-picture");
+  picture.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoomAt(event.deltaY > 0 ? 1.15 : 1 / 1.15, event.clientX, event.clientY);
+  }, { passive: false });
+  let from = null;
+  picture.addEventListener("pointerdown", (event) => {
+    from = [event.clientX, event.clientY];
+    picture.setPointerCapture(event.pointerId);
+  });
+  picture.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    const frame = picture.getBoundingClientRect();
+    const unit = Math.max(view.width / frame.width, view.height / frame.height);
+    view.x -= (event.clientX - from[0]) * unit;
+    view.y -= (event.clientY - from[1]) * unit;
+    from = [event.clientX, event.clientY];
+    drawViewer();
+  });
+  picture.addEventListener("pointerup", () => (from = null));
+  for (const id of ["viewer-all", "viewer-values"]) $(id).addEventListener("change", drawViewer);
+  $("viewer-fit").addEventListener("click", () => (fitView(), drawViewer()));
+  $("viewer-box").addEventListener("click", () => (zoomToBox(), drawViewer()));
+  $("viewer-previous").addEventListener("click", () => showInViewer(view.place - 1));
+  $("viewer-next").addEventListener("click", () => showInViewer(view.place + 1));
+  $("viewer-close").addEventListener("click", () => $("viewer").close());
+  $("viewer").addEventListener("close", () => focusRow(view.place));
+}

@@ -1,0 +1,88 @@
+"""Put the page together: template, style, script and data in one file."""
+
+import base64
+import hashlib
+import html
+import importlib.resources
+import math
+import pathlib
+
+from boxloss.explorer.content import as_json, page_content
+from boxloss.explorer.crops import write_pictures
+from boxloss.files import write_atomically
+
+SCRIPTS = (
+    *("data", "select", "review", "compare", "picture", "table"),
+    *("histogram", "summary", "viewer", "export", "main"),
+)
+
+
+def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
+    """Write `folder`/index.html, its crops/ and images/; returns the path of index.html.
+
+    report, compare: BoxReport. worst: only that many rows, the largest box errors first, get
+    pictures (None: all). sort: key of the column that the page sorts by first.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictured, cropped = write_pictures(folder, report, worst_rows(report.rows, worst))
+    content = page_content(report, title or report.title, pictured, cropped, compare, sort)
+    page = assemble(content)
+    with write_atomically(folder / "index.html") as temporary:
+        # Bytes, because the policy's hashes are of exactly these line ends.
+        temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
+    return folder / "index.html"
+
+
+def worst_rows(rows, count):
+    """Positions of the `count` rows with the largest box errors; rows without one come first."""
+    order = sorted(range(len(rows)), key=lambda i: -_badness(rows[i]["box_error"]))
+    return order if count is None else order[:count]
+
+
+def _badness(error):
+    return math.inf if error is None or math.isnan(error) else error
+
+
+def assemble(content):
+    """The whole HTML text. Only the title is text in HTML, and it is escaped."""
+    style = _file("style.css")
+    # One function around everything: no name reaches the page's global scope.
+    script = "\n".join(
+        ['(() => {\n"use strict";', *(_file(f"{name}.js") for name in SCRIPTS), "})();"]
+    )
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_hash(script)}",
+            f"style-src {_hash(style)}",
+            # Opened from disk, a browser may not count the file's own folder as 'self'.
+            "img-src 'self' file:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+    parts = {
+        "policy": html.escape(policy, quote=True),
+        "title": html.escape(content["title"]),
+        "style": style,
+        "data": as_json(content),
+        "script": script,
+    }
+    pieces = _file("template.html").split("{{")
+    page = [pieces[0]]
+    for piece in pieces[1:]:
+        name, rest = piece.split("}}", 1)
+        page += [parts[name], rest]
+    return "".join(page)
+
+
+def _file(name):
+    return (importlib.resources.files("boxloss.explorer") / "page" / name).read_text("utf-8")
+
+
+def _hash(text):
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+    return f"'sha256-{digest}'"

@@ -1,0 +1,176 @@
+"""BoxReport: what is wrong with each box, from arrays, from any detector, or from a run."""
+
+import json
+import pathlib
+
+from boxloss import evaluation
+from boxloss.explorer import write_page
+from boxloss.files import write_atomically
+from boxloss.report import coco, run
+
+
+class BoxReport:
+    """One row a true box and one a false prediction; see `evaluation.error_table`.
+
+        BoxReport(images, y_true, y_pred, mask)            # arrays: box j of image i is known
+        BoxReport.from_coco(truth, detections, images)     # any detector's results
+        BoxReport.from_run(folder)                         # what training left
+
+    Args:
+        images: uint8 or float arrays (B, H, W, 3) or a list of such, a list of paths, or None for a
+            report without pictures.
+        y_true, y_pred: boxes (B, N, 4) in the loss's format; row j of image i belong together.
+            Relative formats need images or the loss's `image_shape`.
+        mask: bool (B, N), True = real; rows of `y_true` that are all -1 are padding in any case.
+        loss: a name or a Loss of kind "box". The report's box errors and terms are those of
+            `loss.tensors(y_true, y_pred, mask=mask)`.
+        labels, predicted_labels: int (B, N), positions in `class_names`. scores: (B, N).
+        class_names: list of names. file_names: B names to show; never opened.
+        iou_threshold: from here on a box counts as found.
+
+    Attributes: rows (list of dicts), images (list of dicts id, file_name, width, height),
+    class_names, category_ids, loss (its name), title.
+    """
+
+    def __init__(
+        self,
+        images,
+        y_true,
+        y_pred,
+        mask=None,
+        *,
+        loss="ciou",
+        labels=None,
+        predicted_labels=None,
+        scores=None,
+        class_names=None,
+        file_names=None,
+        iou_threshold=0.5,
+        title="Box errors",
+    ):
+        # Keras takes seconds to import: only where box errors are computed.
+        from boxloss.report import arrays
+
+        made = arrays.report_of_arrays(
+            images,
+            y_true,
+            y_pred,
+            mask,
+            loss=loss,
+            labels=labels,
+            predicted_labels=predicted_labels,
+            scores=scores,
+            class_names=class_names,
+            file_names=file_names,
+            iou_threshold=iou_threshold,
+        )
+        self._fill(title=title, iou_threshold=iou_threshold, score_threshold=None, **made)
+
+    def _fill(
+        self,
+        rows,
+        images,
+        pictures,
+        class_names,
+        category_ids,
+        loss,
+        title,
+        iou_threshold,
+        score_threshold,
+    ):
+        self.rows, self.images, self._pictures = rows, images, pictures
+        self.class_names, self.category_ids = list(class_names), list(category_ids)
+        self.loss, self.title = loss, title
+        self.iou_threshold, self.score_threshold = iou_threshold, score_threshold
+
+    @classmethod
+    def _of(cls, **parts):
+        report = cls.__new__(cls)
+        report._fill(**parts)
+        return report
+
+    @classmethod
+    def from_coco(
+        cls,
+        truth,
+        detections,
+        images=None,
+        *,
+        loss="ciou",
+        iou_threshold=0.5,
+        score_threshold=None,
+        title="Box errors",
+    ):
+        """From truth (DataSet, COCO dict or path) and COCO results (list or path) of any detector.
+
+        images: the image folder; None where the truth is a DataSet, or for no pictures. With a path
+        as truth, broken annotations are dropped as `datasets.load` does. score_threshold: None
+        takes the score with the best F1.
+        """
+        return cls._of(
+            title=title,
+            iou_threshold=iou_threshold,
+            **coco.report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold),
+        )
+
+    @classmethod
+    def from_run(cls, folder, images=None, title=None):
+        """From a run folder: its boxes.csv, and its config.json for the place of the images.
+
+        images: the image folder, where it is not the one that the run was given.
+        """
+        return cls._of(**run.report_of_run(pathlib.Path(folder), images, title))
+
+    # What it gives --------------------------------------------------------------------------------
+
+    def __len__(self):
+        return len(self.rows)
+
+    def table(self):
+        """The rows, as a list of dicts (a copy)."""
+        return [dict(row) for row in self.rows]
+
+    def counts(self):
+        """How many rows there are of each kind."""
+        kinds = [row["kind"] for row in self.rows]
+        return {kind: kinds.count(kind) for kind in evaluation.KINDS}
+
+    def subtitle(self):
+        counts = self.counts()
+        parts = [f"loss {self.loss}", f"found from IoU {self.iou_threshold:g}"]
+        if self.score_threshold is not None:
+            parts.append(f"confidence from {self.score_threshold:.3g}")
+        parts.append(", ".join(f"{n} {kind}" for kind, n in counts.items() if n))
+        return " · ".join(part for part in parts if part)
+
+    def picture(self, i):
+        """Image i as uint8 (H, W, 3) RGB, or None where there is none that can be read."""
+        return self._pictures(i)
+
+    def to_csv(self, path):
+        """Write boxes.csv."""
+        evaluation.write_boxes_csv(self.rows, path)
+
+    def to_coco(self, path=None):
+        """A COCO dict whose annotations carry the report's numbers as `boxloss_*` keys.
+
+        FiftyOne keeps such keys (`add_coco_labels(..., extra_attrs=True)`). False predictions stand
+        in the list "predictions", as COCO results with the same keys. Written to `path` if given.
+        """
+        content = coco.coco_of_report(self)
+        if path is not None:
+            with write_atomically(path) as temporary:
+                temporary.write_text(json.dumps(content), encoding="utf-8")
+        return content
+
+    def to_html(self, folder, compare=None, worst=None, sort=None):
+        """Write the explorer page to `folder`; returns the path of its index.html.
+
+        compare: another BoxReport on the same images (which boxes got worse?). worst: only that
+        many rows get pictures, the largest errors first. sort: the column sorted by at first
+        ("error", "iou", "worst", or "extra:NAME" for a column of numbers added to `rows`).
+        """
+        return write_page(self, folder, compare=compare, worst=worst, sort=sort)
+
+    def __repr__(self):
+        return f"BoxReport({len(self.rows)} rows, {len(self.images)} images, loss={self.loss!r})"

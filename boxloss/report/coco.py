@@ -1,0 +1,115 @@
+"""Reports from COCO truth and results, and a report as a COCO dict."""
+
+import os
+
+from boxloss import evaluation
+from boxloss.datasets import DataSet, load, read_image
+from boxloss.datasets.folder import inside
+from boxloss.evaluation.matching import match
+from boxloss.evaluation.table import best_threshold, box_loss
+
+SIDES = ("x1", "y1", "x2", "y2")
+
+
+def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold):
+    """The parts of a BoxReport; arguments as `BoxReport.from_coco` says."""
+    if images is not None and isinstance(truth, (str, os.PathLike)):
+        truth = load(images, truth)
+    pictures = pictures_of(truth, images)
+    truth = evaluation.Truth.of(truth)
+    detections = evaluation.Detections.of(detections, truth)
+    if score_threshold is None:
+        matches = match(truth, detections, iou_threshold)
+        score_threshold = best_threshold(truth, detections, matches)
+    loss = None if loss is None else box_loss(loss)
+    rows = evaluation.error_table(truth, detections, loss, iou_threshold, score_threshold)
+    return {
+        "rows": rows,
+        "images": sized_images(truth.images, rows, pictures),
+        "pictures": pictures,
+        "class_names": truth.class_names,
+        "category_ids": truth.category_ids,
+        "loss": getattr(loss, "name", None),
+        "score_threshold": score_threshold,
+    }
+
+
+def pictures_of(truth, images):
+    """A function from an image's position to its picture, None where it cannot be read."""
+    if isinstance(truth, DataSet):
+        return lambda i: _read(truth.records[i].path)
+    if images is None or not isinstance(truth, dict):
+        return lambda i: None
+    names = [image.get("file_name") for image in truth["images"]]
+    return lambda i: read_inside(images, names[i])
+
+
+def read_inside(folder, name):
+    """The picture `name` below `folder`; None where it is not there or leads out of it."""
+    try:
+        return _read(inside(folder, name))
+    except (ValueError, OSError, TypeError):
+        return None
+
+
+def _read(path):
+    try:
+        return read_image(path)
+    except (ValueError, OSError):
+        return None
+
+
+def sized_images(images, rows, pictures):
+    """The images with width and height: as told, else the picture's, else around the boxes."""
+    far = {}
+    for row in rows:
+        for prefix in ("truth", "prediction"):
+            if row[f"{prefix}_x2"] is not None:
+                x, y = far.get(row["image_id"], (1, 1))
+                corner = row[f"{prefix}_x2"], row[f"{prefix}_y2"]
+                far[row["image_id"]] = (max(x, corner[0]), max(y, corner[1]))
+    sized = []
+    for i, image in enumerate(images):
+        size = image["width"], image["height"]
+        if not all(isinstance(side, (int, float)) and 0 < side < 2**20 for side in size):
+            picture = pictures(i)
+            size = far.get(image["id"], (1, 1)) if picture is None else picture.shape[1::-1]
+        width, height = (max(1, int(side)) for side in size)
+        sized.append({**image, "width": width, "height": height})
+    return sized
+
+
+def coco_of_report(report):
+    """See `BoxReport.to_coco`."""
+    category_of = dict(zip(report.class_names, report.category_ids, strict=True))
+    annotations, predictions = [], []
+    for row in report.rows:
+        own = row["row"] == "truth"
+        corners = [row[f"{'truth' if own else 'prediction'}_{side}"] for side in SIDES]
+        bbox = [*corners[:2], corners[2] - corners[0], corners[3] - corners[1]]
+        entry = {
+            "image_id": row["image_id"],
+            "category_id": category_of[row["class"]],
+            "bbox": bbox,
+            **_numbers(row),
+        }
+        if own:
+            area = bbox[2] * bbox[3]
+            annotations.append({"id": row["annotation_id"], **entry, "area": area, "iscrowd": 0})
+        else:
+            predictions.append({**entry, "score": row["score"]})
+    return {
+        "images": [dict(image) for image in report.images],
+        "categories": [{"id": number, "name": name} for name, number in category_of.items()],
+        "annotations": annotations,
+        "predictions": predictions,
+    }
+
+
+def _numbers(row):
+    skip = ("row", "image_id", "file_name", "annotation_id", "class")
+    return {
+        f"boxloss_{name}": value
+        for name, value in row.items()
+        if name not in skip and value is not None and not name.startswith("truth_")
+    }

@@ -1,0 +1,97 @@
+"""A report of a run folder: boxes.csv, and config.json for the place of the images."""
+
+import csv
+import json
+import math
+
+from boxloss.datasets.problems import one_line, shortened
+from boxloss.evaluation.boxes_csv import NUMBERS, TEXTS
+from boxloss.report.coco import read_inside, sized_images
+
+CSV_LIMIT = 2**20  # characters of one field
+
+
+def report_of_run(folder, images, title):
+    """The parts of a BoxReport; arguments as `BoxReport.from_run` says."""
+    config = _config(folder / "config.json")
+    rows = read_boxes_csv(folder / "boxes.csv")
+    images = images or config.get("val_images") or config.get("images")
+    entries = list({row["image_id"]: None for row in rows})
+    names = {row["image_id"]: row["file_name"] for row in rows}
+    entries = [
+        {"id": key, "file_name": names[key], "width": None, "height": None} for key in entries
+    ]
+
+    def picture(i):
+        return None if images is None else read_inside(images, entries[i]["file_name"])
+
+    classes = [row[key] for row in rows for key in ("class", "prediction_class") if row[key]]
+    class_names = _names(config.get("class_names")) or sorted(set(classes))
+    class_names += sorted(set(classes) - set(class_names))
+    return {
+        "rows": rows,
+        "images": sized_images(entries, rows, picture),
+        "pictures": picture,
+        "class_names": class_names,
+        "category_ids": list(range(1, len(class_names) + 1)),
+        "loss": str(config.get("loss", "box error")),
+        "title": title or f"Box errors of {folder.resolve().name}",
+        "iou_threshold": 0.5,
+        "score_threshold": None,
+    }
+
+
+def _names(value):
+    good = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return list(dict.fromkeys(value)) if good else []
+
+
+def _config(path):
+    """config.json as a dict; a run without one still has its boxes."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def read_boxes_csv(path):
+    """Rows as `error_table` gives them, from the file that `write_boxes_csv` wrote."""
+    with open(path, newline="", encoding="utf-8", errors="surrogatepass") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in (*TEXTS, *NUMBERS) if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(
+                f"{one_line(path)}: file must have the columns of an error table. "
+                f"Received: a file without {shortened(', '.join(missing))}"
+            )
+        return [_row(path, number, record) for number, record in enumerate(reader, 2)]
+
+
+def _row(path, line, record):
+    row = {}
+    for name, text in record.items():
+        if name is None or text is None:
+            raise ValueError(
+                f"{one_line(path)}: line {line} must have as many fields as the header. "
+                f"Received: {shortened(record)}"
+            )
+        if name in ("image_id", "annotation_id", "detection"):
+            row[name] = int(text) if text.isascii() and text.isdigit() else text or None
+        elif name in TEXTS:
+            row[name] = text or None
+        else:
+            row[name] = _number(path, line, name, text)
+    return row
+
+
+def _number(path, line, name, text):
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        raise ValueError(
+            f"{one_line(path)}: line {line} must have a number as {name}. "
+            f"Received: {shortened(text)}"
+        ) from None
+    return None if value is not None and math.isnan(value) else value

@@ -1,0 +1,425 @@
+"""The explorer page in a real browser, opened from disk: `make test-page`."""
+
+import csv
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from boxloss import evaluation
+from boxloss.report import BoxReport
+
+pytestmark = pytest.mark.page
+
+HOSTILE_FILE = "<img src=x onerror=alert(1)>.png"
+HOSTILE_CLASS = "</script><script>alert(1)</script>"
+CLASSES = ["cat", HOSTILE_CLASS, "dog"]
+CHROMIUM = os.environ.get("BOXLOSS_CHROMIUM") or shutil.which("chromium")
+FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu", "--no-first-run")
+
+
+def scene(folder, seed=0, images=12, boxes=8, shift=6.0, pictures=True):
+    """A report of `images` images, its truth and its results; one image has a hostile name."""
+    import cv2
+
+    truth_rng, rng = np.random.default_rng(7), np.random.default_rng(seed)
+    folder.mkdir(exist_ok=True)
+    truth = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 2 * i + 1, "name": name} for i, name in enumerate(CLASSES)],
+    }
+    results = []
+    for i in range(images):
+        name = HOSTILE_FILE if i == 1 else f"picture {i:04d}.png"
+        if pictures:
+            cv2.imwrite(str(folder / name), rng.integers(60, 200, (240, 320, 3)).astype("uint8"))
+        truth["images"].append({"id": i, "file_name": name, "width": 320, "height": 240})
+        for _ in range(boxes):
+            x, y = truth_rng.uniform(0, 220), truth_rng.uniform(0, 150)
+            w, h = truth_rng.uniform(15, 100), truth_rng.uniform(15, 90)
+            category = int(truth_rng.integers(0, 3)) * 2 + 1
+            number = len(truth["annotations"]) + 1
+            truth["annotations"].append(
+                {"id": number, "image_id": i, "category_id": category, "bbox": [x, y, w, h]}
+            )
+            if rng.random() < 0.85:
+                dx, dy, dw, dh = rng.normal(0, shift, 4)
+                box = [x + dx, y + dy, max(w + dw, 2), max(h + dh, 2)]
+                score = float(rng.uniform(0.5, 1))
+                found = {"image_id": i, "category_id": category, "bbox": box, "score": score}
+                results.append(found)
+        false = [float(rng.uniform(0, 250)), float(rng.uniform(0, 200)), 30.0, 20.0]
+        results.append({"image_id": i, "category_id": 1, "bbox": false, "score": 0.55})
+    return truth, results
+
+
+def report_of(truth, results, folder, title):
+    """A report whose box errors are 1 - IoU and a second term, without Keras."""
+    rows = evaluation.error_table(truth, results, loss=None, score_threshold=0.5)
+    for row in rows:
+        row["box_error"] = None if row["iou"] is None else 1 - row["iou"] + 0.125
+        row["term_overlap"] = None if row["iou"] is None else 1 - row["iou"]
+        row["term_center"] = None if row["iou"] is None else 0.125
+    report = BoxReport.from_coco(truth, results, folder, loss=None, score_threshold=0.5)
+    report.rows, report.title, report.loss = rows, title, "made up"
+    return report
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """(folder with page/ and other.csv, the report, the other run's report)."""
+    folder = tmp_path_factory.mktemp("page")
+    now = report_of(*scene(folder / "photos"), folder / "photos", "New <b>run</b>")
+    before = report_of(*scene(folder / "photos", 1, shift=3.0), folder / "photos", "old run")
+    now.to_html(folder / "page")
+    now.to_html(folder / "compared", compare=before)
+    before.to_csv(folder / "other.csv")
+    return folder, now, before
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if not CHROMIUM:
+        pytest.skip("no chromium here: apt-get install chromium, or set BOXLOSS_CHROMIUM")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, reports):
+    """A function that opens a page; at the end nothing may have gone wrong in any of them."""
+    wrong, contexts = [], []
+
+    def open_one(which="page", **options):
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(dialog.message))
+        page.on("requestfailed", lambda request: wrong.append(request.url))
+        page.on(
+            "request",
+            lambda r: r.url.startswith(("file:", "blob:")) or wrong.append(r.url),
+        )
+        page.goto((reports[0] / which / "index.html").as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def shown(page, name):
+    return [text.strip() for text in page.locator(f"#rows .row .{name}").all_inner_texts()]
+
+
+def count(page):
+    return int(page.locator("#count").inner_text().split()[0])
+
+
+def first_row(page):
+    rows = page.locator("#rows .row").all()
+    return min(rows, key=lambda row: int(row.get_attribute("aria-rowindex")))
+
+
+def export(page, what):
+    page.click("#export")
+    with page.expect_download() as download:
+        page.click(f"[data-export={what}]")
+    return open(download.value.path(), encoding="utf-8", newline="").read()
+
+
+def exported_rows(page):
+    return list(csv.DictReader(io.StringIO(export(page, "csv"))))
+
+
+def test_it_opens_from_disk_with_the_worst_box_first_and_pictures(open_page, reports):
+    page = open_page()
+    errors = sorted((r["box_error"] for r in reports[1].rows if r["box_error"]), reverse=True)
+    assert count(page) == len(reports[1])
+    assert first_row(page).locator(".error b").inner_text() == f"{errors[0]:.4f}"
+    loaded = page.evaluate(
+        """async () => {
+          const image = document.querySelector('#rows image');
+          const check = new Image(); check.src = image.href.baseVal; await check.decode();
+          return check.naturalWidth;
+        }"""
+    )
+    assert loaded > 10
+
+
+def test_hostile_names_show_as_text(open_page):
+    page = open_page()
+    assert page.locator("#title").inner_text() == "New <b>run</b>"
+    page.fill("#search", "onerror")
+    page.locator("#count", has_text="in 1 images").wait_for()
+    assert set(shown(page, "what .file")) == {HOSTILE_FILE}
+    page.click("#reset")
+    labels = page.locator("#classes label span").all_inner_texts()
+    assert labels == CLASSES
+    assert page.locator("img").count() == 0 and page.locator("script").count() == 2
+
+
+@pytest.mark.parametrize("key, name", [("iou", "iou"), ("x2", "error_x2"), ("score", "score")])
+def test_every_head_sorts_both_ways(open_page, reports, key, name):
+    page = open_page()
+    value = [r[name] for r in reports[1].rows if r[name] is not None]
+    wanted = sorted(map(abs, value), reverse=key != "iou")
+    page.click(f"#head [data-sort={key}]")
+    way = "ascending" if key == "iou" else "descending"
+    assert page.locator(f"#head [aria-sort={way}] button").get_attribute("data-sort") == key
+    got = [abs(float(row[name])) for row in exported_rows(page) if row[name]]
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    page.click(f"#head [data-sort={key}]")
+    got = [abs(float(row[name])) for row in exported_rows(page) if row[name]]
+    np.testing.assert_allclose(got, wanted[::-1], rtol=1e-6)
+    assert exported_rows(page)[-1][name] == ""  # rows without the number come last both ways
+
+
+def test_filters_by_kind_class_and_size_combine(open_page, reports):
+    page = open_page()
+    page.click('[data-chip="kinds:miss"]')
+    missed = [r for r in reports[1].rows if r["kind"] == "miss"]
+    assert count(page) == len(missed) > 0
+    page.locator("#classes input").nth(1).check()
+    missed = [r for r in missed if r["class"] == HOSTILE_CLASS]
+    assert count(page) == len(missed) > 0
+    page.click('[data-chip="sizes:medium"]')
+    missed = [r for r in missed if r["size"] == "medium"]
+    assert count(page) == len(missed)
+    assert {r["kind"] for r in exported_rows(page)} <= {"miss"}
+    page.click("#reset")
+    assert count(page) == len(reports[1])
+
+
+def test_the_histogram_brushes_a_range(open_page, reports):
+    page = open_page()
+    frame = page.locator("#histogram svg").bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] + 9, frame["y"] + 30, steps=5)
+    page.mouse.up()
+    errors = np.array([r["box_error"] for r in reports[1].rows if r["box_error"]])
+    middle = (errors.min() + errors.max()) / 2
+    got = [float(row["box_error"]) for row in exported_rows(page)]
+    # A screen pixel of the brush is one part in 260 of the range.
+    slack = np.ptp(errors) / 200
+    assert min(got) > middle - slack
+    assert (errors > middle + slack).sum() <= len(got) <= (errors > middle - slack).sum()
+    assert page.locator("#histogram .brush").count() == 1
+    page.fill("#range-low", "0.2")
+    page.fill("#range-high", "0.3")
+    page.press("#range-high", "Enter")
+    assert count(page) == ((errors >= 0.2) & (errors <= 0.3)).sum()
+    page.click("#range-clear")
+    assert count(page) == len(reports[1])
+
+
+def test_the_summary_counts_the_selection(open_page, reports):
+    page = open_page()
+    page.click("#summary > summary")
+    lines = [line.split("\t") for line in page.locator("#summary-table tr").all_inner_texts()]
+    cats = [r for r in reports[1].rows if r["class"] == "cat"]
+    truths = [r for r in cats if r["row"] == "truth"]
+    found = 100 * np.mean([r["kind"] == "ok" for r in truths])
+    errors = [r["box_error"] for r in cats if r["box_error"] is not None]
+    line = next(line for line in lines if line[0] == "cat")
+    assert line[1:3] == [str(len(truths)), str(len(cats) - len(truths))]
+    assert float(line[3]) == pytest.approx(found, abs=0.06)
+    assert line[5:7] == [f"{np.mean(errors):.4f}", f"{np.median(errors):.4f}"]
+    bias = np.mean([r["error_y2"] for r in cats if r["error_y2"] is not None])
+    assert line[-1] == f"{bias:+.1f}".replace("-", "−")
+
+
+def test_the_whole_image_opens_with_all_its_boxes_and_numbers(open_page, reports):
+    page = open_page()
+    first_row(page).locator(".picture").click()
+    row = max(reports[1].rows, key=lambda r: r["box_error"] or 0)
+    assert page.locator("#viewer-title").inner_text() == row["file_name"]
+    others = [r for r in reports[1].rows if r["image_id"] == row["image_id"]]
+    assert page.locator("#viewer-picture g").count() == len(others)
+    values = page.locator("#viewer-picture text.value").all_text_contents()
+    wanted = [f"{row[f'error_{side}']:+.1f}".replace("-", "−") for side in ("x1", "y1", "x2", "y2")]
+    assert values == wanted
+    assert f"{row['box_error']:.6f}" in page.locator("#viewer-facts").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#viewer-place").inner_text().startswith("2 of")
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+
+
+def test_two_runs_compared_show_which_boxes_got_worse(open_page, reports):
+    page = open_page("compared")
+    rows, others = reports[1].rows, {r["annotation_id"]: r for r in reports[2].rows}
+    worse = 0
+    for row in rows:
+        before = others[row["annotation_id"]]["box_error"] if row["row"] == "truth" else None
+        both = before is not None and row["box_error"] is not None
+        worse += (both and row["box_error"] > before + 1e-6) or (
+            row["row"] == "truth" and before is not None and row["box_error"] is None
+        )
+    page.click('[data-chip="verdicts:worse"]')
+    assert count(page) == worse > 0
+    changes = [float(r["change"]) for r in exported_rows(page) if r["change"]]
+    assert changes == sorted(changes, reverse=True) and min(changes) > 0
+    got = {int(r["annotation_id"]): r for r in exported_rows(page) if r["change"]}
+    for number, row in got.items():
+        wanted = float(row["box_error"]) - others[number]["box_error"]
+        assert float(row["change"]) == pytest.approx(wanted, abs=1e-6)
+    assert page.locator("#rows path.other").count() > 0
+
+
+def test_another_run_s_csv_can_be_chosen_in_the_page(open_page, reports):
+    page, built_in = open_page(), open_page("compared")
+    page.set_input_files("#compare-file", str(reports[0] / "other.csv"))
+    page.wait_for_selector("body.comparing")
+    assert [(r["annotation_id"], r["kind"]) for r in exported_rows(page)] == [
+        (r["annotation_id"], r["kind"]) for r in exported_rows(built_in)
+    ]
+
+
+def test_exports_hold_the_selection(open_page, reports):
+    page = open_page()
+    page.click('[data-chip="kinds:ok"]')
+    page.click('[data-chip="kinds:bkg"]')
+    rows = [r for r in reports[1].rows if r["kind"] in ("ok", "bkg")]
+    by_key = {(r["annotation_id"], r["detection"]): r for r in rows}
+    for got in exported_rows(page):
+        number = int(got["annotation_id"]) if got["annotation_id"] else None
+        row = by_key.pop((number, int(got["detection"])))
+        for name in ("truth_x1", "prediction_y2", "error_x2", "iou", "box_error", "term_overlap"):
+            wanted = "" if row[name] is None else pytest.approx(row[name], rel=1e-6, abs=1e-6)
+            assert (float(got[name]) if got[name] else "") == wanted
+        assert got["file_name"] == row["file_name"] and got["class"] == row["class"]
+    assert not by_key
+    content = json.loads(export(page, "coco"))
+    wanted = {r["annotation_id"]: r for r in rows if r["row"] == "truth"}
+    assert {a["id"] for a in content["annotations"]} == set(wanted)
+    assert len(content["predictions"]) == len(rows) - len(wanted)
+    for annotation in content["annotations"]:
+        row = wanted[annotation["id"]]
+        assert annotation["boxloss_box_error"] == pytest.approx(row["box_error"], rel=1e-6)
+        assert annotation["bbox"][2] == pytest.approx(row["truth_x2"] - row["truth_x1"], abs=1e-3)
+        category = {c["id"]: c["name"] for c in content["categories"]}[annotation["category_id"]]
+        assert category == row["class"]
+    names = export(page, "files").splitlines()
+    assert sorted(names) == sorted({r["file_name"] for r in rows})
+
+
+def test_review_marks_outlive_a_reload_and_are_exported(open_page, reports):
+    page = open_page()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("a")  # the second row; the focus moves on
+    page.keyboard.press("w")
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("u")  # takes back the skip
+    order = exported_rows(page)
+    assert [row["review"] for row in order[:5]] == ["", "accept", "wrong label", "", ""]
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.locator('[data-chip="marks:accept"] small').inner_text() == "1"
+    marks = json.loads(export(page, "review"))["marks"]
+    assert {(m["detection"], m["mark"]) for m in marks} == {
+        (int(order[1]["detection"]), "accept"),
+        (int(order[2]["detection"]), "wrong label"),
+    }
+    page.click('[data-chip="marks:wrong label"]')
+    assert count(page) == 1
+
+
+def test_the_keyboard_alone_reaches_every_row_and_the_viewer(open_page, reports):
+    page = open_page()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    focused = page.evaluate("document.activeElement.getAttribute('aria-rowindex')")
+    assert int(focused) == len(reports[1]) + 1
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    assert page.locator("#viewer").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('aria-rowindex')") == "2"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_rows_are_virtual_and_named_for_screen_readers(open_page, reports):
+    page = open_page()
+    assert page.locator("#rows .row").count() < 25 < len(reports[1])
+    table = page.locator("#table")
+    assert table.get_attribute("aria-rowcount") == str(len(reports[1]) + 1)
+    picture = page.locator("#rows svg.crop").first
+    assert "errors in pixels: x1" in picture.get_attribute("aria-label")
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select')].filter((e) =>
+          !e.textContent.trim() && !e.getAttribute('aria-label') && !e.labels?.length).length"""
+    )
+    assert unnamed == 0
+
+
+def test_text_keeps_its_contrast_in_light_and_dark(open_page):
+    for scheme in ("light", "dark"):
+        page = open_page(color_scheme=scheme)
+        worst = page.evaluate(
+            """() => {
+              const $ = (query) => document.querySelector(query);
+              const parse = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
+              const light = (c) => { const [r, g, b] = parse(c).map((v) => { v /= 255;
+                return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+              const ground = light(getComputedStyle($('#table')).backgroundColor);
+              const items = document.querySelectorAll(
+                '#rows .what *, #rows span.kind, #count, #head button');
+              return Math.min(...[...items].map((e) => { const t = light(getComputedStyle(e).color);
+                return (Math.max(t, ground) + 0.05) / (Math.min(t, ground) + 0.05); }));
+            }"""
+        )
+        assert worst >= 4.5, scheme
+
+
+def test_the_theme_button_turns_dark_and_is_remembered(open_page):
+    page = open_page(color_scheme="light")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    after = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert before != after == page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_nothing_overflows_a_narrow_window(open_page):
+    page = open_page()
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.locator("#rows .row").count() > 1
+    box = first_row(page).bounding_box()
+    inside = first_row(page).locator(".review").bounding_box()
+    assert inside["x"] + inside["width"] <= box["x"] + box["width"] + 1
+    assert inside["y"] + inside["height"] <= box["y"] + box["height"] + 1
+
+
+def test_a_page_without_rows_and_without_pictures_opens(browser, tmp_path):
+    truth, results = scene(tmp_path, images=2, pictures=False)
+    truth["annotations"] = []
+    BoxReport.from_coco(truth, [], loss=None).to_html(tmp_path / "empty")
+    BoxReport.from_coco(truth, results, loss=None).to_html(tmp_path / "bare")
+    for name, rows in (("empty", 0), ("bare", len(results))):
+        page = browser.new_page()
+        wrong = []
+        page.on("pageerror", lambda error, wrong=wrong: wrong.append(str(error)))
+        page.on("console", lambda m, wrong=wrong: m.type == "error" and wrong.append(m.text))
+        page.goto((tmp_path / name / "index.html").as_uri())
+        page.wait_for_selector("html[data-ready]")
+        assert count(page) == rows and wrong == []
+        page.close()
