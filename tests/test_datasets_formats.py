@@ -91,6 +91,7 @@ def test_flags_and_ids_survive_coco(tmp_path, made):
         annotation["category_id"] = numbers[annotation["category_id"]]
         annotation["image_id"] = f"image {annotation['image_id']}"
         del annotation["ignore"], annotation["difficult"]
+    content["images"].reverse()  # records come in the order of file names all the same
     for image in content["images"]:
         image["id"] = f"image {image['id']}"
         del image["width"], image["height"]
@@ -128,9 +129,14 @@ def test_truth_written_as_coco_is_the_truth_that_was_read(made, tmp_path):
     assert read.to_coco() == content
 
 
-def test_annotation_ids_that_the_coco_tools_cannot_use_are_numbered_anew(made):
+@pytest.mark.parametrize("kind", ["zero", "text", "twice"])
+def test_annotation_ids_that_the_coco_tools_cannot_use_are_numbered_anew(made, kind):
     dataset = made[1]
-    ids = [list(range(len(record))) for record in dataset.records]  # 0, and the same twice
+    first = {"zero": lambda i: 100 * i, "text": lambda i: f"{i}", "twice": lambda i: 1}[kind]
+    ids = [
+        [first(i)] + [100 * i + j for j in range(1, len(record))]
+        for i, record in enumerate(dataset.records)
+    ]
     records = [
         replace(record, annotation_ids=own)
         for record, own in zip(dataset.records, ids, strict=True)

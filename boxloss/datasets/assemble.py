@@ -149,16 +149,16 @@ def _checked(image, box, header, problems):
     if not (x1 < x2 and y1 < y2):
         return drop(SIZE_RULES[image.box_format])
     overhang = max(-x1, -y1, x2 - width, y2 - height)
-    corners = np.clip(np.array([x1, y1, x2, y2]), 0, [width, height, width, height])
-    corners = corners.astype("float32")
+    inside = x1 < width and y1 < height and x2 > 0 and y2 > 0
+    # One at a time in Python: numpy takes ten times as long for four numbers.
+    x1, y1 = np.float32(max(x1, 0)), np.float32(max(y1, 0))
+    x2, y2 = np.float32(min(x2, width)), np.float32(min(y2, height))
     place = f"{box.received} in {width} x {height} pixels"
-    if not (corners[:2] < corners[2:]).all():
-        # A box thinner than the spacing of float32 inside the image ends here too.
-        inside = x1 < width and y1 < height and x2 > 0 and y2 > 0
+    if not (x1 < x2 and y1 < y2):  # outside, or thinner than the spacing of float32
         return drop(SIZE_RULES[image.box_format] if inside else "overlap its image", place)
     if overhang > OVERHANG:
         problems.add(image.source, box.item, "lie inside its image", place, clipped=1)
-    return corners
+    return x1, y1, x2, y2
 
 
 def _corners(numbers, box_format, width, height):
