@@ -47,6 +47,8 @@ ARGUMENTS = {
     "kfiou": [{"mode": "log", "center_weight": 0.5}],
     "rotated_iou": [{"mode": "log"}, {"mode": "square"}],
     "rotated_giou": [{"mode": "square"}],
+    "quality_focal": [{"beta": 1.5}],
+    "varifocal": [{"alpha": 0.6, "gamma": 1.5}],
     "sigmoid_focal": [{"alpha": 0.6, "gamma": 0.0}, {"gamma": 1.5}],
 }
 
@@ -79,6 +81,12 @@ def class_examples(rng, images, boxes):
     return labels.astype("int32"), rng.normal(0, 2, (images, boxes, 4)).astype("float32")
 
 
+def quality_examples(rng, images, boxes):
+    labels, logits = class_examples(rng, images, boxes)
+    quality = rng.uniform(0, 1, labels.shape)
+    return np.stack([labels, quality], axis=-1).astype("float32"), logits
+
+
 def rotated_examples(rng, images, boxes):
     xyxy = box_examples(rng, images, boxes)
     return tuple(
@@ -96,11 +104,13 @@ def rotated_examples(rng, images, boxes):
 
 EXAMPLES = {"box": box_examples, "class": class_examples}
 EXAMPLES["rotated"] = rotated_examples
+EXAMPLES["quality_focal"] = EXAMPLES["varifocal"] = quality_examples
 
 
 def examples(loss, images=3, boxes=5, seed=0):
     """`y_true`, `y_pred` (images, boxes, ...) that suit a loss."""
-    return EXAMPLES[loss.kind](np.random.default_rng(seed), images, boxes)
+    make_examples = EXAMPLES.get(loss.name, EXAMPLES.get(loss.kind))
+    return make_examples(np.random.default_rng(seed), images, boxes)
 
 
 def pad(loss, y_true, y_pred, rows, garbage=np.nan):

@@ -4,7 +4,12 @@ Coordinate losses return (..., 4), box losses (...). Inputs of float16 and bfloa
 float32; float64 stays float64 where both inputs have it.
 """
 
-from boxloss.functional.classification import sigmoid_focal_loss, softmax_loss
+from boxloss.functional.classification import (
+    quality_focal_loss,
+    sigmoid_focal_loss,
+    softmax_loss,
+    varifocal_loss,
+)
 from boxloss.functional.coordinate import (
     balanced_l1_loss,
     huber_loss,
@@ -74,6 +79,7 @@ __all__ = [
     "nwd_loss",
     "piou_loss",
     "probiou_loss",
+    "quality_focal_loss",
     "rotated_giou_loss",
     "rotated_iou_loss",
     "shape_iou_loss",
@@ -82,5 +88,6 @@ __all__ = [
     "smooth_l1_loss",
     "softmax_loss",
     "unified_iou_loss",
+    "varifocal_loss",
     "wiou_loss",
 ]

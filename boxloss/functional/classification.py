@@ -50,3 +50,66 @@ def sigmoid_focal_loss(y_true, y_pred, *, alpha=0.25, gamma=2.0):
     gamma = checks.non_negative("gamma", gamma)
     labels = ops.cast(ops.convert_to_tensor(y_true), "int32")
     return ops.sum(sigmoid_focal(labels, _logits(y_pred), alpha, gamma), axis=-1)
+
+
+def _quality_target(labels, quality, logits):
+    """(..., C): the quality at the label, 0 elsewhere; a constant in the gradient."""
+    classes = ops.static_shape(logits)[-1]
+    chosen = ops.one_hot(labels, classes, dtype=ops.dtype_name(logits))
+    return chosen * ops.stop_gradient(ops.expand_dims(quality, -1))
+
+
+def _soft_cross_entropy(y, logits):
+    """-y ln s - (1 - y) ln(1 - s), s = sigmoid: both addends are at least 0."""
+    return y * ops.softplus(-logits) + (1.0 - y) * ops.softplus(logits)
+
+
+def quality_focal(labels, quality, logits, beta):
+    """(...) int, (...), (..., C) to (..., C)."""
+    y = _quality_target(labels, quality, logits)
+    # y - s without cancellation, at s close to 1 too.
+    distance = y * ops.sigmoid(-logits) - (1.0 - y) * ops.sigmoid(logits)
+    size = ops.square(distance) if beta == 2 else ops.safe_power(ops.even_abs(distance), beta)
+    return size * _soft_cross_entropy(y, logits)
+
+
+def varifocal(labels, quality, logits, alpha, gamma):
+    """(...) int, (...), (..., C) to (..., C)."""
+    y = _quality_target(labels, quality, logits)
+    negative = alpha * ops.exp(-gamma * ops.softplus(-logits)) * ops.softplus(logits)
+    positive = ops.greater(y, ops.zeros_like(y))
+    return ops.where(positive, y * _soft_cross_entropy(y, logits), negative)
+
+
+def _with_quality(y_true, y_pred):
+    """Labels (...), quality (...) and logits of `y_true` (..., 2) = class, quality."""
+    checks.labels(y_true, y_pred, trailing=(2,))
+    logits = _logits(y_pred)
+    labels, quality = ops.unstack(ops.widen(y_true, ops.dtype_name(logits)), 2, axis=-1)
+    return ops.cast(labels, "int32"), quality, logits
+
+
+def quality_focal_loss(y_true, y_pred, *, beta=2.0):
+    """Quality focal loss: |y - s|^beta times the cross-entropy of y and s, summed over the classes.
+
+    `y_true` (..., 2) = class in [0, C], C = background, and quality in [0, 1] (the IoU of the
+    predicted box); y is the quality at the class, 0 elsewhere. `y_pred` (..., C) logits of s.
+    Returns (...), in [0, inf). The modulating factor is differentiated, the quality is not.
+    Source: Li et al. 2020, "Generalized Focal Loss", arXiv:2006.04388, eq. 5, with |y - s|: the
+    authors' code takes the power of the signed difference, which is right for even beta only.
+    """
+    beta = checks.non_negative("beta", beta)
+    return ops.sum(quality_focal(*_with_quality(y_true, y_pred), beta), axis=-1)
+
+
+def varifocal_loss(y_true, y_pred, *, alpha=0.75, gamma=2.0):
+    """Varifocal loss: q BCE(q, s) where q > 0, else -alpha s^gamma ln(1 - s).
+
+    BCE is the cross-entropy; summed over the classes. `y_true` (..., 2) = class in [0, C], C = background, and quality q in
+    [0, 1]; q is 0 for the other classes. `y_pred` (..., C) logits of s. Returns (...), in [0, inf),
+    0 only for qualities of 0 and 1. s^gamma is differentiated, the quality is not.
+    Source: Zhang et al. 2021, "VarifocalNet", arXiv:2008.13367, eq. 2.
+    """
+    alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+    gamma = checks.non_negative("gamma", gamma)
+    return ops.sum(varifocal(*_with_quality(y_true, y_pred), alpha, gamma), axis=-1)

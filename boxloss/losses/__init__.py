@@ -2,7 +2,12 @@
 
 from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
-from boxloss.losses.classification import SigmoidFocalLoss, SoftmaxLoss
+from boxloss.losses.classification import (
+    QualityFocalLoss,
+    SigmoidFocalLoss,
+    SoftmaxLoss,
+    VarifocalLoss,
+)
 from boxloss.losses.coordinate import (
     BalancedL1BoxLoss,
     HuberBoxLoss,
@@ -56,6 +61,8 @@ LOSSES = (
     KFIoULoss,
     RotatedIoULoss,
     RotatedGIoULoss,
+    QualityFocalLoss,
+    VarifocalLoss,
     SoftmaxLoss,
     SigmoidFocalLoss,
 )

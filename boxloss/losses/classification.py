@@ -2,7 +2,7 @@
 
 import keras
 
-from boxloss import checks, ops
+from boxloss import boxes, checks, ops
 from boxloss.functional import classification
 from boxloss.losses.base import Errors, TensorLoss
 
@@ -80,6 +80,80 @@ class SigmoidFocalLoss(ClassLoss):
     def errors(self, y_true, y_pred, image_shape=None):
         errors = classification.sigmoid_focal(y_true, y_pred, self.alpha, self.gamma)
         return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
+
+
+class QualityLoss(ClassLoss):
+    """A loss whose `y_true` (B, N, 2) holds a class and the quality, in [0, 1], of its box.
+
+    `y_pred` (B, N, C) logits; the class C is background, a class of -1 padding or ignored.
+    `coordinate_errors` (B, N, C) is the loss of each class.
+    """
+
+    def check(self, y_true, y_pred):
+        checks.labels(y_true, y_pred, trailing=(2,))
+
+    def widen(self, y_true, y_pred):
+        dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
+        return ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
+
+    def is_real(self, y_true):
+        return super().is_real(y_true[..., 0])
+
+    def is_counted(self, y_true, y_pred, real):
+        return super().is_counted(y_true[..., 0], y_pred, real)
+
+    def fill(self, y_true, y_pred, real):
+        return boxes.fill(y_true, real), boxes.fill(y_pred, real)
+
+    def class_errors(self, labels, quality, y_pred):
+        """(B, N, C) of the labels (B, N), their qualities (B, N) and the logits (B, N, C)."""
+        raise NotImplementedError
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        labels, quality = ops.unstack(y_true, 2, axis=-1)
+        errors = self.class_errors(ops.cast(labels, "int32"), quality, y_pred)
+        return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
+
+
+@register
+class QualityFocalLoss(QualityLoss):
+    """`boxloss.functional.quality_focal_loss`, summed over the classes.
+
+    Args: beta: power of the distance from the quality.
+    """
+
+    name = "quality_focal"
+
+    def __init__(self, *, beta=2.0, **arguments):
+        super().__init__(**arguments)
+        self.beta = checks.non_negative("beta", beta)
+
+    def class_errors(self, labels, quality, y_pred):
+        return classification.quality_focal(labels, quality, y_pred, self.beta)
+
+    def get_config(self):
+        return {**super().get_config(), "beta": self.beta}
+
+
+@register
+class VarifocalLoss(QualityLoss):
+    """`boxloss.functional.varifocal_loss`, summed over the classes.
+
+    Args: alpha: weight of the negatives, in [0, 1]. gamma: their focusing power.
+    """
+
+    name = "varifocal"
+
+    def __init__(self, *, alpha=0.75, gamma=2.0, **arguments):
+        super().__init__(**arguments)
+        self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
+        self.gamma = checks.non_negative("gamma", gamma)
+
+    def class_errors(self, labels, quality, y_pred):
+        return classification.varifocal(labels, quality, y_pred, self.alpha, self.gamma)
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
