@@ -47,6 +47,9 @@ ARGUMENTS = {
     "kfiou": [{"mode": "log", "center_weight": 0.5}],
     "rotated_iou": [{"mode": "log"}, {"mode": "square"}],
     "rotated_giou": [{"mode": "square"}],
+    "gaussian_nll": [{"full": False, "coordinate_reduction": "mean"}],
+    "laplace_nll": [{"full": True}],
+    "dfl": [{"coordinate_reduction": "mean"}],
     "quality_focal": [{"beta": 1.5}],
     "varifocal": [{"alpha": 0.6, "gamma": 1.5}],
     "sigmoid_focal": [{"alpha": 0.6, "gamma": 0.0}, {"gamma": 1.5}],
@@ -105,6 +108,21 @@ def rotated_examples(rng, images, boxes):
 EXAMPLES = {"box": box_examples, "class": class_examples}
 EXAMPLES["rotated"] = rotated_examples
 EXAMPLES["quality_focal"] = EXAMPLES["varifocal"] = quality_examples
+
+
+def uncertainty_examples(rng, images, boxes):
+    y_true, y_pred = box_examples(rng, images, boxes)
+    spread = rng.normal(0, 2, y_pred.shape).astype("float32")
+    return y_true, np.concatenate([y_pred, spread], axis=-1)
+
+
+def distribution_examples(rng, images, boxes):
+    y_true = rng.uniform(0, 14.9, (images, boxes, 4)).astype("float32")
+    return y_true, rng.normal(0, 2, (images, boxes, 64)).astype("float32")
+
+
+EXAMPLES["uncertainty"] = uncertainty_examples
+EXAMPLES["distribution"] = distribution_examples
 
 
 def examples(loss, images=3, boxes=5, seed=0):

@@ -18,6 +18,7 @@ from boxloss.functional.coordinate import (
     log_cosh_loss,
     smooth_l1_loss,
 )
+from boxloss.functional.distribution import dfl_loss
 from boxloss.functional.measures import bounded_iou_loss, extended_iou_loss, nwd_loss
 from boxloss.functional.modifiers import (
     alpha_iou_loss,
@@ -49,6 +50,7 @@ from boxloss.functional.rotated import (
     rotated_giou_loss,
     rotated_iou_loss,
 )
+from boxloss.functional.uncertainty import gaussian_nll_loss, kl_loss, laplace_nll_loss
 from boxloss.functional.weighted import focal_eiou_loss, interp_iou_loss, wiou_loss
 
 __all__ = [
@@ -57,11 +59,13 @@ __all__ = [
     "bounded_iou_loss",
     "ciou_loss",
     "ciou_matrix",
+    "dfl_loss",
     "diou_loss",
     "eiou_loss",
     "extended_iou_loss",
     "focal_eiou_loss",
     "focaler_iou_loss",
+    "gaussian_nll_loss",
     "giou_loss",
     "giou_matrix",
     "gwd_loss",
@@ -71,9 +75,11 @@ __all__ = [
     "iou_loss",
     "iou_matrix",
     "kfiou_loss",
+    "kl_loss",
     "kld_loss",
     "l1_loss",
     "l2_loss",
+    "laplace_nll_loss",
     "log_cosh_loss",
     "mpdiou_loss",
     "nwd_loss",

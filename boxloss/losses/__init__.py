@@ -28,6 +28,7 @@ from boxloss.losses.rotated import (
     RotatedGIoULoss,
     RotatedIoULoss,
 )
+from boxloss.losses.uncertainty import DFLLoss, GaussianNLLBoxLoss, KLBoxLoss, LaplaceNLLBoxLoss
 from boxloss.losses.weighted import FocalEIoULoss, InterpIoULoss
 
 LOSSES = (
@@ -49,18 +50,22 @@ LOSSES = (
     BoundedIoULoss,
     ExtendedIoULoss,
     NWDLoss,
-    AlphaIoULoss,
-    InnerIoULoss,
-    FocalerIoULoss,
-    UnifiedIoULoss,
-    FocalEIoULoss,
-    InterpIoULoss,
     GWDLoss,
     KLDLoss,
     ProbIoULoss,
     KFIoULoss,
     RotatedIoULoss,
     RotatedGIoULoss,
+    AlphaIoULoss,
+    InnerIoULoss,
+    FocalerIoULoss,
+    UnifiedIoULoss,
+    FocalEIoULoss,
+    InterpIoULoss,
+    KLBoxLoss,
+    GaussianNLLBoxLoss,
+    LaplaceNLLBoxLoss,
+    DFLLoss,
     QualityFocalLoss,
     VarifocalLoss,
     SoftmaxLoss,

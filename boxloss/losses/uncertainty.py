@@ -1,0 +1,138 @@
+"""Loss classes of coordinates with a predicted spread, and of distances as distributions."""
+
+import keras
+
+from boxloss import boxes, checks, ops
+from boxloss.functional import distribution, uncertainty
+from boxloss.losses.base import BoxLoss, Errors, TensorLoss
+from boxloss.losses.coordinate import REDUCTIONS
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+class UncertaintyLoss(BoxLoss):
+    """A loss of four coordinates, each with a spread.
+
+    `y_true` (B, N, 4), `y_pred` (B, N, 8): four coordinates, then their four log-variances. They
+    are measured in the given format; a term a coordinate, with that format's names. Unbounded
+    below.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        coordinate_reduction: "sum" or "mean" of the four.
+    """
+
+    kind = "uncertainty"
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def __init__(self, *, coordinate_reduction="sum", **arguments):
+        super().__init__(**arguments)
+        self.coordinate_reduction = checks.one_of(
+            "coordinate_reduction", coordinate_reduction, REDUCTIONS
+        )
+
+    def check(self, y_true, y_pred):
+        checks.boxes(y_true, y_pred, prediction_size=8, rank=3)
+
+    def coordinate_errors(self, difference, log_variance):
+        """(..., 4) of the signed difference and the log-variances."""
+        raise NotImplementedError
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        y_pred, log_variance = y_pred[..., :4], y_pred[..., 4:]
+        errors = self.coordinate_errors(y_pred - y_true, log_variance)
+        share = 0.25 if self.coordinate_reduction == "mean" else 1.0
+        names = boxes.coordinate_names(self.bounding_box_format)
+        terms = dict(zip(names, ops.unstack(errors * share, 4, axis=-1), strict=True))
+        residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
+        return Errors(terms, residuals, errors)
+
+    def get_config(self):
+        return {**super().get_config(), "coordinate_reduction": self.coordinate_reduction}
+
+
+@register
+class KLBoxLoss(UncertaintyLoss):
+    """`boxloss.functional.kl_loss`."""
+
+    name = "kl"
+
+    def coordinate_errors(self, difference, log_variance):
+        return uncertainty.kl(difference, log_variance)
+
+
+@register
+class GaussianNLLBoxLoss(UncertaintyLoss):
+    """`boxloss.functional.gaussian_nll_loss`. Args: full: whether ln(2 pi) / 2 is kept."""
+
+    name = "gaussian_nll"
+
+    def __init__(self, *, full=True, **arguments):
+        super().__init__(**arguments)
+        self.full = checks.flag("full", full)
+
+    def coordinate_errors(self, difference, log_variance):
+        return uncertainty.gaussian_nll(difference, log_variance, self.full)
+
+    def get_config(self):
+        return {**super().get_config(), "full": self.full}
+
+
+@register
+class LaplaceNLLBoxLoss(UncertaintyLoss):
+    """`boxloss.functional.laplace_nll_loss`; the logarithms are those of b.
+
+    Args: full: whether ln 2 is added.
+    """
+
+    name = "laplace_nll"
+
+    def __init__(self, *, full=False, **arguments):
+        super().__init__(**arguments)
+        self.full = checks.flag("full", full)
+
+    def coordinate_errors(self, difference, log_variance):
+        return uncertainty.laplace_nll(difference, log_variance, self.full)
+
+    def get_config(self):
+        return {**super().get_config(), "full": self.full}
+
+
+@register
+class DFLLoss(TensorLoss):
+    """`boxloss.functional.dfl_loss`; terms left, top, right, bottom.
+
+    `y_true` (B, N, 4): distances in bins; `y_pred` (B, N, 4 * bins): logits, side-major.
+    `residuals` are those of the expected distances in bins, signed as the sides of a box.
+
+    Args: bins: number of bins a side, at least 2. coordinate_reduction: "sum", or "mean" (the
+        paper's weight 1/4) of the four sides.
+    """
+
+    name = "dfl"
+    kind = "distribution"
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def __init__(self, *, bins=16, coordinate_reduction="sum", **arguments):
+        super().__init__(**arguments)
+        self.bins = distribution.check_bins(bins)
+        self.coordinate_reduction = checks.one_of(
+            "coordinate_reduction", coordinate_reduction, REDUCTIONS
+        )
+
+    def check(self, y_true, y_pred):
+        checks.boxes(y_true, y_pred, prediction_size=4 * self.bins, rank=3)
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        logits = distribution.by_side(y_pred, self.bins)
+        errors = distribution.dfl(y_true, logits)
+        share = 0.25 if self.coordinate_reduction == "mean" else 1.0
+        sides = ops.unstack(errors * share, 4, axis=-1)
+        terms = dict(zip(("left", "top", "right", "bottom"), sides, strict=True))
+        left, top, right, bottom = ops.unstack(distribution.expected(logits) - y_true, 4, axis=-1)
+        return Errors(terms, ops.stack([-left, -top, right, bottom], axis=-1), errors)
+
+    def get_config(self):
+        config = {"bins": self.bins, "coordinate_reduction": self.coordinate_reduction}
+        return {**super().get_config(), **config}
