@@ -50,7 +50,8 @@ class Criterion:
     """Box, class and bin losses of a `Detector`'s outputs.
 
     loss: a box loss of the registry over (B, A, 4). bins: the detector's.
-    box_weight, class_weight, bin_weight: the shares in the sum; the defaults are YOLOv8's, over 5.
+    box_weight, class_weight, bin_weight: the shares in the sum; class to box as in PP-YOLOE (1 to
+        2.5).
 
     Boxes are measured in units of the stride of their location, so that losses that are no ratio
     (L1 and its family) are of order 1 on every level. Each image is divided by the sum of its
@@ -58,7 +59,7 @@ class Criterion:
     however many devices and in however many accumulated steps.
     """
 
-    def __init__(self, loss, bins=0, box_weight=1.5, class_weight=0.1, bin_weight=0.3):
+    def __init__(self, loss, bins=0, box_weight=1.5, class_weight=0.6, bin_weight=0.3):
         self.loss, self.bins = loss, bins
         self.box_weight, self.class_weight = box_weight, class_weight
         self.bin_weight = bin_weight

@@ -1,0 +1,153 @@
+"""The detector: shapes, NMS against plain loops, the way back to the original image, files."""
+
+import keras
+import numpy as np
+import pytest
+
+from boxloss import detector as package
+from boxloss import ops
+from boxloss.datasets import letterbox_of
+from boxloss.detector import Detector, inference, load_detector, suppress
+
+
+@pytest.fixture(scope="module")
+def small_detector():
+    keras.utils.set_random_seed(0)
+    return Detector(["cat", "<b>dog"], image_size=64, bins=16, category_ids=[7, 3])
+
+
+def suppressed_by_loops(boxes, scores, score_threshold, nms_threshold):
+    """(label, score, location) of what stays, by falling score."""
+    pairs = [
+        (float(scores[a, c]), a, c)
+        for a in range(len(boxes))
+        for c in range(scores.shape[1])
+        if scores[a, c] >= score_threshold
+    ]
+    kept = []
+    for score, a, c in sorted(pairs, key=lambda pair: -pair[0]):
+        rivals = [b for _, b, d in kept if d == c]
+        if all(overlap(boxes[a], boxes[b]) <= nms_threshold for b in rivals):
+            kept.append((score, a, c))
+    return kept
+
+
+def overlap(a, b):
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return width * height / (area - width * height)
+
+
+@pytest.mark.parametrize("nms_threshold", [0.3, 0.7])
+def test_suppression_equals_plain_loops_in_every_class(nms_threshold):
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 30, (60, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(8, 30, (60, 2))], axis=1).astype("float32")
+    scores = rng.uniform(0, 1, (60, 3)).astype("float32")
+    found = suppress(boxes, scores, 0.4, nms_threshold, limit=1000)
+    kept = suppressed_by_loops(boxes, scores, 0.4, nms_threshold)
+    assert 10 < len(kept) < (scores >= 0.4).sum()
+    assert found["labels"].tolist() == [c for _, _, c in kept]
+    np.testing.assert_allclose(found["scores"], [score for score, _, _ in kept])
+    np.testing.assert_array_equal(found["boxes"], boxes[[a for _, a, _ in kept]])
+
+
+def test_the_limit_keeps_the_best_and_nothing_found_is_an_empty_answer():
+    boxes = np.array([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], "float32")
+    scores = np.array([[0.5], [0.9], [0.7]], "float32")
+    found = suppress(boxes, scores, 0.1, 0.5, limit=2)
+    assert found["boxes"][:, 0].tolist() == [20, 40]
+    nothing = suppress(boxes, scores, 0.95)
+    assert [nothing[key].shape for key in ("boxes", "labels", "scores")] == [(0, 4), (0,), (0,)]
+
+
+def test_detections_return_to_the_pixels_of_the_image_and_stay_inside():
+    place = letterbox_of(200, 100, 64)  # scale 0.32, 16 rows of grey above
+    boxes = np.array([[8, 24, 40, 40], [-10, 0, 30, 20], [10, 2, 20, 9]], "float32")
+    found = {"boxes": boxes, "labels": np.arange(3), "scores": np.ones(3, "float32")}
+    back = inference.back_to_image(found, place, height=100, width=200)
+    np.testing.assert_allclose(back["boxes"], [[25, 25, 125, 75], [0, 0, 93.75, 12.5]], rtol=1e-5)
+    assert back["labels"].tolist() == [0, 1]  # the last one lies in the grey alone
+
+
+def test_outputs_are_boxes_and_logits_of_every_location(small_detector):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype("float32")
+    outputs = {key: ops.convert_to_numpy(x) for key, x in small_detector(images).items()}
+    locations = 8 * 12 + 4 * 6 + 2 * 3
+    assert outputs["boxes"].shape == (2, locations, 4)
+    assert outputs["logits"].shape == (2, locations, 2)
+    assert outputs["distribution"].shape == (2, locations, 64)
+    assert (outputs["boxes"][..., 2:] >= outputs["boxes"][..., :2]).all()
+
+
+def test_a_saved_detector_predicts_the_same_and_knows_its_classes(small_detector, tmp_path):
+    small_detector.save(tmp_path / "model.keras")
+    loaded = load_detector(tmp_path / "model.keras")
+    assert loaded.class_names == ["cat", "<b>dog"] and loaded.category_ids == [7, 3]
+    assert (loaded.size, loaded.image_size, loaded.bins) == ("nano", 64, 16)
+    rng = np.random.default_rng(1)
+    images = [rng.integers(0, 255, shape, "uint8") for shape in ((40, 90, 3), (100, 30, 3))]
+    for a, b in zip(
+        small_detector.predict(images, score_threshold=0.001),
+        loaded.predict(images, score_threshold=0.001),
+        strict=True,
+    ):
+        assert len(a["scores"]) > 0 and (np.diff(a["scores"]) <= 0).all()
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_another_model_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="model must be a boxloss Detector. Received: Sequential"):
+        load_detector(tmp_path / "other.keras")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            {"class_names": []},
+            "`class_names` must hold at least one name. Received: class_names=[]",
+        ),
+        (
+            {"class_names": ["a"], "image_size": 100},
+            "`image_size` must be a positive multiple of 32. Received: image_size=100",
+        ),
+        (
+            {"class_names": ["a"], "size": "nanno"},
+            "`size` must be one of 'nano', 'small'. Did you mean 'nano'? Received: size='nanno'",
+        ),
+    ],
+    ids=["classes", "image_size", "size"],
+)
+def test_wrong_arguments_are_told_in_one_line(arguments, message):
+    with pytest.raises(ValueError) as error:
+        Detector(**arguments)
+    assert str(error.value) == message
+
+
+def test_an_image_that_is_none_is_refused_by_its_place(small_detector):
+    grey = np.zeros((20, 20), "uint8")
+    message = r"`images` must be RGB images \(H, W, 3\). Received: image 0 of shape \(20, 20\)"
+    with pytest.raises(ValueError, match=message):
+        small_detector.predict([grey])
+
+
+def test_the_fused_normalisation_equals_that_of_keras():
+    x = np.random.default_rng(0).normal(3, 2, (2, 5, 7, 3)).astype("float32")
+    layers = [
+        package.network.FusedBatchNormalization(momentum=0.9),
+        keras.layers.BatchNormalization(momentum=0.9),
+    ]
+    trained = [ops.convert_to_numpy(layer(x, training=True)) for layer in layers]
+    np.testing.assert_allclose(*trained, atol=1e-5)
+    np.testing.assert_allclose(*[layer.moving_mean for layer in layers], rtol=1e-5)
+    # The kernel divides by n - 1, Keras by n: here 70 values a channel.
+    spreads = [np.asarray(layer.moving_variance) - 0.9 for layer in layers]
+    np.testing.assert_allclose(spreads[0], spreads[1] * 70 / 69, rtol=1e-4)
+    for layer in layers:
+        layer.moving_variance.assign([1.5, 2.0, 0.5])
+    np.testing.assert_allclose(*[layer(x, training=False) for layer in layers], atol=1e-5)
