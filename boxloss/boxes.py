@@ -90,7 +90,12 @@ def from_xyxy(boxes, box_format, image_shape=None):
 
 def is_real(y_true):
     """(B, N) bool: False for a row of -1, which is padding in every format."""
-    return ops.any(ops.not_equal(y_true, -1 * ops.ones_like(y_true)), axis=-1)
+    # By sides: a reduction of the last axis would cut the loop into which XLA fuses a loss.
+    real = None
+    for side in ops.unstack(y_true, ops.static_shape(y_true)[-1], axis=-1):
+        differs = ops.not_equal(side, -1 * ops.ones_like(side))
+        real = differs if real is None else ops.logical_or(real, differs)
+    return real
 
 
 def fill(boxes, mask, value=0.0):
@@ -100,6 +105,13 @@ def fill(boxes, mask, value=0.0):
     result afterwards is too late.
     """
     return ops.where(ops.expand_dims(mask, -1), boxes, ops.ones_like(boxes) * value)
+
+
+def fill_sides(sides, mask):
+    """`fill` of boxes given as tensors (...), one a side; `mask` None fills nothing."""
+    if mask is None:
+        return tuple(sides)
+    return tuple(ops.where(mask, side, ops.zeros_like(side)) for side in sides)
 
 
 def area(boxes):

@@ -7,6 +7,7 @@ thresholds are in that unit too. Gradients are 0 at d = 0.
 import math
 
 from boxloss import checks, ops
+from boxloss.compiled import function_call
 
 
 def difference(y_true, y_pred):
@@ -14,6 +15,17 @@ def difference(y_true, y_pred):
     checks.boxes(y_true, y_pred)
     dtype = ops.arithmetic_dtype(y_true, y_pred)
     return ops.widen(y_pred, dtype) - ops.widen(y_true, dtype)
+
+
+def errors_of(error, y_true, y_pred, *arguments):
+    """`error(y_pred - y_true, *arguments)`, compiled where the same shapes come again."""
+    checks.boxes(y_true, y_pred)
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    return function_call(_errors, y_true, y_pred, error, arguments)
+
+
+def _errors(y_true, y_pred, error, arguments):
+    return error(difference(y_true, y_pred), *arguments)
 
 
 def l1(d):
@@ -57,7 +69,7 @@ def log_cosh(d):
 
 def l1_loss(y_true, y_pred):
     """|d| per coordinate: (..., 4) to (..., 4), in [0, inf), in the boxes' unit."""
-    return l1(difference(y_true, y_pred))
+    return errors_of(l1, y_true, y_pred)
 
 
 def smooth_l1_loss(y_true, y_pred, *, beta=1.0):
@@ -67,12 +79,12 @@ def smooth_l1_loss(y_true, y_pred, *, beta=1.0):
     is Huber's loss divided by its threshold.
     Source: Girshick 2015, "Fast R-CNN", arXiv:1504.08083, eq. 3 (beta = 1).
     """
-    return smooth_l1(difference(y_true, y_pred), checks.non_negative("beta", beta))
+    return errors_of(smooth_l1, y_true, y_pred, checks.non_negative("beta", beta))
 
 
 def l2_loss(y_true, y_pred):
     """d^2 per coordinate, without a half: (..., 4) to (..., 4), in [0, inf), slope 2d."""
-    return ops.square(difference(y_true, y_pred))
+    return errors_of(ops.square, y_true, y_pred)
 
 
 def huber_loss(y_true, y_pred, *, delta=1.0):
@@ -81,7 +93,7 @@ def huber_loss(y_true, y_pred, *, delta=1.0):
     (..., 4) to (..., 4), in [0, inf), slope at most `delta`, which is in the boxes' unit.
     Source: Huber 1964, "Robust Estimation of a Location Parameter". EfficientDet uses delta = 0.1.
     """
-    return huber(difference(y_true, y_pred), checks.positive("delta", delta))
+    return errors_of(huber, y_true, y_pred, checks.positive("delta", delta))
 
 
 def balanced_l1_loss(y_true, y_pred, *, alpha=0.5, gamma=1.5, beta=1.0):
@@ -93,9 +105,8 @@ def balanced_l1_loss(y_true, y_pred, *, alpha=0.5, gamma=1.5, beta=1.0):
     only, has one; the paper has no beta).
     Source: Pang et al. 2019, "Libra R-CNN", arXiv:1904.02701.
     """
-    return balanced_l1(
-        difference(y_true, y_pred), *check_balanced(alpha=alpha, gamma=gamma, beta=beta)
-    )
+    arguments = check_balanced(alpha=alpha, gamma=gamma, beta=beta)
+    return errors_of(balanced_l1, y_true, y_pred, *arguments)
 
 
 def check_balanced(*, alpha, gamma, beta):
@@ -114,4 +125,4 @@ def log_cosh_loss(y_true, y_pred):
 
     Without overflow far from 0 and without cancellation near it.
     """
-    return log_cosh(difference(y_true, y_pred))
+    return errors_of(log_cosh, y_true, y_pred)

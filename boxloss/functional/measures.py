@@ -5,7 +5,7 @@ Bounded IoU, Extended-IoU and the normalised Wasserstein distance; built as `fun
 
 from boxloss import checks, ops
 from boxloss.functional.coordinate import smooth_l1
-from boxloss.functional.overlap import pair_of, total
+from boxloss.functional.overlap import loss_of
 
 
 def bounded_iou_terms(pair, center_factor=2.0, beta=0.2):
@@ -48,7 +48,7 @@ def bounded_iou_loss(y_true, y_pred, *, center_factor=2.0, beta=0.2):
     """
     center_factor = checks.positive("center_factor", center_factor)
     beta = checks.non_negative("beta", beta)
-    return total(bounded_iou_terms(pair_of(y_true, y_pred), center_factor, beta))
+    return loss_of(bounded_iou_terms, y_true, y_pred, center_factor, beta)
 
 
 def extended_iou_loss(y_true, y_pred, *, smooth_point=0.1):
@@ -61,7 +61,7 @@ def extended_iou_loss(y_true, y_pred, *, smooth_point=0.1):
     Source: Peng and Yu 2021, "A Systematic IoU-Related Method", IEEE TIP 30, from its code.
     """
     smooth_point = checks.positive("smooth_point", smooth_point)
-    return total(extended_iou_terms(pair_of(y_true, y_pred), smooth_point))
+    return loss_of(extended_iou_terms, y_true, y_pred, smooth_point)
 
 
 def nwd_loss(y_true, y_pred, *, constant=12.8):
@@ -76,4 +76,4 @@ def nwd_loss(y_true, y_pred, *, constant=12.8):
     Detection", arXiv:2110.13389, eqs. 7 to 9.
     """
     constant = checks.positive("constant", constant)
-    return total(nwd_terms(pair_of(y_true, y_pred), constant))
+    return loss_of(nwd_terms, y_true, y_pred, constant)

@@ -6,6 +6,7 @@ box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for o
 """
 
 from boxloss import checks, ops
+from boxloss.compiled import box_terms, function_call
 from boxloss.functional.pair import Pair
 
 IOU_FLOOR = 1e-6
@@ -26,6 +27,24 @@ def total(terms):
     for term in terms[1:]:
         result = result + term
     return result
+
+
+def loss_of(terms, y_true, y_pred, *arguments, image_shape=None):
+    """The sum of `terms(pair, *arguments)`, (...), compiled where the same shapes come again."""
+    checks.boxes(y_true, y_pred)
+    if not (image_shape is None or isinstance(image_shape, tuple)):
+        return total(terms(pair_of(y_true, y_pred, image_shape), *arguments))
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    return function_call(_sum, y_true, y_pred, terms, arguments, image_shape)
+
+
+def _sum(y_true, y_pred, terms, arguments, image_shape):
+    dtype = ops.arithmetic_dtype(y_true, y_pred)
+
+    def formula(true, pred):
+        return terms(Pair.of_sides(true, pred, image_shape), *arguments)
+
+    return total(box_terms(formula, ops.widen(y_true, dtype), ops.widen(y_pred, dtype)))
 
 
 def iou_terms(pair, mode="linear"):
@@ -76,7 +95,7 @@ def iou_loss(y_true, y_pred, *, mode="linear"):
     Source: "log" is Yu et al. 2016, "UnitBox", arXiv:1608.01471; "square" is YOLOX's.
     """
     checks.one_of("mode", mode, MODES)
-    return total(iou_terms(pair_of(y_true, y_pred), mode))
+    return loss_of(iou_terms, y_true, y_pred, mode)
 
 
 def giou_loss(y_true, y_pred):
@@ -86,7 +105,7 @@ def giou_loss(y_true, y_pred):
     where C is 0.
     Source: Rezatofighi et al. 2019, "Generalized IoU", arXiv:1902.09630, algorithms 1 and 2.
     """
-    return total(giou_terms(pair_of(y_true, y_pred)))
+    return loss_of(giou_terms, y_true, y_pred)
 
 
 def diou_loss(y_true, y_pred):
@@ -97,7 +116,7 @@ def diou_loss(y_true, y_pred):
     and c are distorted.
     Source: Zheng et al. 2020, "Distance-IoU Loss", arXiv:1911.08287, eq. 7.
     """
-    return total(diou_terms(pair_of(y_true, y_pred)))
+    return loss_of(diou_terms, y_true, y_pred)
 
 
 def ciou_loss(y_true, y_pred, *, gated=False, alpha_gradient=False):
@@ -113,7 +132,7 @@ def ciou_loss(y_true, y_pred, *, gated=False, alpha_gradient=False):
     """
     checks.flag("gated", gated)
     checks.flag("alpha_gradient", alpha_gradient)
-    return total(ciou_terms(pair_of(y_true, y_pred), gated, alpha_gradient))
+    return loss_of(ciou_terms, y_true, y_pred, gated, alpha_gradient)
 
 
 # Pairwise ----------------------------------------------------------------------------------------

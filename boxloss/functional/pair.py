@@ -5,16 +5,17 @@ scale-free stand in one place:
 
 - An inverted side (x2 < x1), predicted or true, is collapsed to its middle.
 - Lengths are divided by the longer side of the box that encloses both, areas by the longer of the
-  two boxes' sides on each axis. The divisors are constants in the gradient: for a scale-free
-  loss the gradient is the same as without them (its value does not change with the scale), and
-  no square of a length can leave the range of float32.
+  two boxes' sides on each axis, rounded down to a power of two: that is exact, and a
+  multiplication. The divisors are constants in the gradient: for a scale-free loss the gradient is
+  the same as without them (its value does not change with the scale), and no square of a length
+  can leave the range of float32.
 - Divisions are guarded where the denominator is <= 0, never by an added epsilon.
 - min and max split their gradient evenly at ties.
 """
 
 from functools import cached_property
 
-from boxloss import ops
+from boxloss import boxes, ops
 
 
 def _side(low, high):
@@ -24,25 +25,35 @@ def _side(low, high):
     return ops.where(inverted, middle, low), ops.where(inverted, middle, high), inverted
 
 
-def unit_of(*lengths):
-    """The longest of `lengths` as a constant in the gradient; 1 where it is 0."""
+def _longest(*lengths):
     longest = lengths[0]
     for length in lengths[1:]:
         longest = ops.maximum(longest, length)
-    longest = ops.stop_gradient(longest)
-    return ops.where(ops.equal(longest, ops.zeros_like(longest)), ops.ones_like(longest), longest)
+    return longest
+
+
+def scale_of(*lengths):
+    """1 / the longest of `lengths` rounded down to a power of two, 1 where it is 0. A constant."""
+    return ops.binary_unit(_longest(*lengths))[1]
 
 
 class Pair:
     """A predicted and a true box, (..., 4) each, in xyxy; every quantity has shape (...).
 
     Small letters belong to the prediction, capitals to the truth, as in the papers. Lengths (`w`,
-    `dx`, `cw`, ...) are in units of `unit`, the longer side of the enclosing box. `image_shape`,
-    (height, width) or a tensor (B, 2), is for losses that measure by the image.
+    `dx`, `cw`, ...) are in units of `unit`, about the longer side of the enclosing box.
+    `image_shape`, (height, width) or a tensor (B, 2), is for losses that measure by the image.
     """
 
     def __init__(self, y_true, y_pred, image_shape=None):
-        self._set(ops.unstack(y_true, 4, axis=-1), ops.unstack(y_pred, 4, axis=-1), image_shape)
+        self._set(boxes.split(y_true), boxes.split(y_pred), image_shape)
+
+    @classmethod
+    def of_sides(cls, true, pred, image_shape=None):
+        """The pair of boxes given as four tensors (...) each."""
+        pair = cls.__new__(cls)
+        pair._set(true, pred, image_shape)
+        return pair
 
     def _set(self, true, pred, image_shape):
         self._true, self._pred, self.image_shape = true, pred, image_shape
@@ -59,51 +70,70 @@ class Pair:
     # Lengths ------------------------------------------------------------------------------------
 
     @cached_property
+    def _inner(self):
+        """Sides of the intersection on both axes; below 0 where the boxes are apart there."""
+        return (
+            ops.even_minimum(self._x2, self._X2) - ops.even_maximum(self._x1, self._X1),
+            ops.even_minimum(self._y2, self._Y2) - ops.even_maximum(self._y1, self._Y1),
+        )
+
+    # On each axis the enclosing side and the inner one are together as long as the two sides.
+
+    @cached_property
     def _cw(self):
-        return ops.even_maximum(self._x2, self._X2) - ops.even_minimum(self._x1, self._X1)
+        return (self._w + self._W) - self._inner[0]
 
     @cached_property
     def _ch(self):
-        return ops.even_maximum(self._y2, self._Y2) - ops.even_minimum(self._y1, self._Y1)
+        return (self._h + self._H) - self._inner[1]
 
     @cached_property
+    def _unit_and_scale(self):
+        return ops.binary_unit(ops.maximum(self._cw, self._ch))
+
+    @property
     def unit(self):
-        """The longer side of the enclosing box, a constant in the gradient (1 where it is 0)."""
-        return unit_of(self._cw, self._ch)
+        """The longer side of the enclosing box rounded down to a power of two; 1 where it is 0."""
+        return self._unit_and_scale[0]
+
+    @property
+    def scale(self):
+        """1 / `unit`."""
+        return self._unit_and_scale[1]
 
     @cached_property
     def w(self):
-        return self._w / self.unit
+        return self._w * self.scale
 
     @cached_property
     def h(self):
-        return self._h / self.unit
+        return self._h * self.scale
 
     @cached_property
     def W(self):
-        return self._W / self.unit
+        return self._W * self.scale
 
     @cached_property
     def H(self):
-        return self._H / self.unit
+        return self._H * self.scale
 
     @cached_property
     def cw(self):
         """Width of the enclosing box."""
-        return self._cw / self.unit
+        return self._cw * self.scale
 
     @cached_property
     def ch(self):
-        return self._ch / self.unit
+        return self._ch * self.scale
 
     @cached_property
     def corner_offsets(self):
         """x1 - X1, y1 - Y1, x2 - X2, y2 - Y2."""
         return (
-            (self._x1 - self._X1) / self.unit,
-            (self._y1 - self._Y1) / self.unit,
-            (self._x2 - self._X2) / self.unit,
-            (self._y2 - self._Y2) / self.unit,
+            (self._x1 - self._X1) * self.scale,
+            (self._y1 - self._Y1) * self.scale,
+            (self._x2 - self._X2) * self.scale,
+            (self._y2 - self._Y2) * self.scale,
         )
 
     @cached_property
@@ -128,29 +158,28 @@ class Pair:
     # In units of the longer side on each axis: a pair of thin boxes would underflow in `unit`.
 
     @cached_property
-    def _x_unit(self):
-        return unit_of(self._w, self._W)
+    def _x_scale(self):
+        return scale_of(self._w, self._W)
 
     @cached_property
-    def _y_unit(self):
-        return unit_of(self._h, self._H)
+    def _y_scale(self):
+        return scale_of(self._h, self._H)
 
     @cached_property
     def intersection(self):
-        x = ops.even_minimum(self._x2, self._X2) - ops.even_maximum(self._x1, self._X1)
-        y = ops.even_minimum(self._y2, self._Y2) - ops.even_maximum(self._y1, self._Y1)
-        return (ops.even_relu(x) / self._x_unit) * (ops.even_relu(y) / self._y_unit)
+        x, y = self._inner
+        return (ops.even_relu(x) * self._x_scale) * (ops.even_relu(y) * self._y_scale)
 
     @cached_property
     def union(self):
-        predicted = (self._w / self._x_unit) * (self._h / self._y_unit)
-        true = (self._W / self._x_unit) * (self._H / self._y_unit)
+        predicted = (self._w * self._x_scale) * (self._h * self._y_scale)
+        true = (self._W * self._x_scale) * (self._H * self._y_scale)
         return predicted + true - self.intersection
 
     @cached_property
     def hull(self):
         """Area of the enclosing box, in the unit of `union`."""
-        return (self._cw / self._x_unit) * (self._ch / self._y_unit)
+        return (self._cw * self._x_scale) * (self._ch * self._y_scale)
 
     @cached_property
     def signed_intersection(self):
@@ -159,12 +188,12 @@ class Pair:
         With the corner of the enclosing box as the origin, a rectangle from the inner to the inner
         far corner whose area counts negative on each axis that is apart (Extended-IoU).
         """
-        cw, ch = unit_of(self._cw), unit_of(self._ch)
+        cw, ch = scale_of(self._cw), scale_of(self._ch)
         left, top = ops.even_minimum(self._x1, self._X1), ops.even_minimum(self._y1, self._Y1)
         x1, x2 = ops.even_maximum(self._x1, self._X1), ops.even_minimum(self._x2, self._X2)
         y1, y2 = ops.even_maximum(self._y1, self._Y1), ops.even_minimum(self._y2, self._Y2)
-        a, b, u = (x1 - left) / cw, (x2 - left) / cw, (x2 - x1) / cw
-        c, d, v = (y1 - top) / ch, (y2 - top) / ch, (y2 - y1) / ch
+        a, b, u = (x1 - left) * cw, (x2 - left) * cw, (x2 - x1) * cw
+        c, d, v = (y1 - top) * ch, (y2 - top) * ch, (y2 - y1) * ch
         x_apart = ops.less(u, ops.zeros_like(u))
         y_apart = ops.less(v, ops.zeros_like(v))
         # b d + min(a, b) min(c, d) - a max(c, d) - max(a, b) c, case by case without cancellation.
@@ -173,7 +202,7 @@ class Pair:
             ops.where(y_apart, 2.0 * (b * v + u * d - u * v), u * (c + d)),
             ops.where(y_apart, v * (a + b), u * v),
         )
-        areas = (self._w / cw) * (self._h / ch) + (self._W / cw) * (self._H / ch)
+        areas = (self._w * cw) * (self._h * ch) + (self._W * cw) * (self._H * ch)
         return signed, areas - signed
 
     @cached_property
@@ -218,14 +247,14 @@ class Pair:
         longer side first: an angle does not depend on it.
         """
         w, h, W, H = self._w, self._h, self._W, self._H
-        true_unit, pred_unit = unit_of(W, H), unit_of(w, h)
-        w, h, W, H = w / pred_unit, h / pred_unit, W / true_unit, H / true_unit
+        true, pred = scale_of(W, H), scale_of(w, h)
+        w, h, W, H = w * pred, h * pred, W * true, H * true
         cross, dot = W * h - w * H, H * h + W * w
         # Both 0 only where a box is a point: the gradient of arctan2 is NaN there.
         point = ops.logical_and(
             ops.equal(cross, ops.zeros_like(cross)), ops.equal(dot, ops.zeros_like(dot))
         )
-        angle = ops.arctan2(cross, ops.where(point, ops.ones_like(dot), dot))
+        angle = ops.angle(cross, ops.where(point, ops.ones_like(dot), dot))
         return (4.0 / 9.869604401089358) * ops.square(angle)
 
     # Inversion ----------------------------------------------------------------------------------
@@ -247,7 +276,7 @@ class Pair:
                 high, low = ops.maximum(high, end), ops.minimum(low, end)
             return high - low
 
-        unit = unit_of(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
+        extents = ops.maximum(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
         total = ops.zeros_like(x1)
         for inverted, low, high, true_side in (
             (self._x_inverted, x1, x2, self._W),
@@ -258,15 +287,13 @@ class Pair:
             )
             counts = ops.logical_or(inverted, flat)
             total = total + ops.where(counts, low - high, ops.zeros_like(low))
-        return total / unit
+        return ops.divide_or(total, ops.stop_gradient(extents), 0.0)
 
     # Other boxes from the same pair -------------------------------------------------------------
     # Written relative to the true box, so that small boxes far from the origin keep their digits.
 
     def _new(self, true, pred):
-        pair = Pair.__new__(Pair)
-        pair._set(true, pred, self.image_shape)
-        return pair
+        return Pair.of_sides(true, pred, self.image_shape)
 
     def scaled(self, ratio):
         """The pair with both boxes scaled by `ratio` about their own centres."""

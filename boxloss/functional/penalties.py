@@ -5,8 +5,8 @@ with its image), finite for every box, 0 for equal boxes.
 """
 
 from boxloss import checks, ops
-from boxloss.functional.overlap import pair_of, total
-from boxloss.functional.pair import unit_of
+from boxloss.functional.overlap import loss_of
+from boxloss.functional.pair import scale_of
 
 
 def power(x, exponent):
@@ -45,8 +45,8 @@ def _shape_cost(width_change, height_change, exponent):
 def siou_terms(pair, theta=4.0):
     dx, dy = ops.even_abs(pair.dx), ops.even_abs(pair.dy)
     # 1 - 2 sin^2(asin(|dy| / r) - pi/4) = 2 |dx| |dy| / r^2: no root, no arcsine.
-    longer = unit_of(dx, dy)
-    x, y = dx / longer, dy / longer
+    scale = scale_of(dx, dy)
+    x, y = dx * scale, dy * scale
     gamma = 2.0 - ops.divide_or(2.0 * x * y, ops.square(x) + ops.square(y), 0.0)
     x = ops.square(ops.divide_or(dx, pair.cw, 0.0))
     y = ops.square(ops.divide_or(dy, pair.ch, 0.0))
@@ -79,9 +79,9 @@ def _shape_weights(pair, scale):
     """2 W^s / (W^s + H^s) and 2 H^s / (W^s + H^s); 1 for a true point."""
     if scale == 0:
         return 1.0, 1.0
-    longer = unit_of(pair.W, pair.H)
+    unit = scale_of(pair.W, pair.H)
     # Of ratios: a power of pixels would leave the range of float32.
-    w, h = power(pair.W / longer, scale), power(pair.H / longer, scale)
+    w, h = power(pair.W * unit, scale), power(pair.H * unit, scale)
     return ops.divide_or(2.0 * w, w + h, 1.0), ops.divide_or(2.0 * h, w + h, 1.0)
 
 
@@ -105,7 +105,9 @@ def _corner_distance(pair):
     """Powerful-IoU's P: mean over the four sides of |difference| / true side."""
     W, H = pair.W, pair.H
     zero, one = ops.zeros_like(W), ops.ones_like(W)
+    extent = ops.stop_gradient(ops.maximum(pair.cw, pair.ch))
     longer = ops.maximum(W, H)
+    longer = ops.where(ops.equal(longer, zero), extent, longer)
     longer = ops.where(ops.equal(longer, zero), one, longer)
     x_unit = ops.where(ops.equal(W, zero), longer, W)
     y_unit = ops.where(ops.equal(H, zero), longer, H)
@@ -136,7 +138,7 @@ def eiou_loss(y_true, y_pred):
     enclosing side is 0 is 0. Not MMDetection's `EIoULoss`, which is `extended_iou_loss`.
     Source: Zhang et al. 2022, "Focal and Efficient IOU Loss", arXiv:2101.08158, eq. 7.
     """
-    return total(eiou_terms(pair_of(y_true, y_pred)))
+    return loss_of(eiou_terms, y_true, y_pred)
 
 
 def siou_loss(y_true, y_pred, *, theta=4.0):
@@ -151,7 +153,7 @@ def siou_loss(y_true, y_pred, *, theta=4.0):
     Source: Gevorgyan 2022, "SIoU Loss", arXiv:2205.12740.
     """
     theta = checks.positive("theta", theta)
-    return total(siou_terms(pair_of(y_true, y_pred), theta))
+    return loss_of(siou_terms, y_true, y_pred, theta)
 
 
 def mpdiou_loss(y_true, y_pred, *, image_shape):
@@ -163,7 +165,7 @@ def mpdiou_loss(y_true, y_pred, *, image_shape):
     Source: Ma and Xu 2023, "MPDIoU", arXiv:2307.07662.
     """
     image_shape = checks.image_shape(image_shape)
-    return total(mpdiou_terms(pair_of(y_true, y_pred, image_shape)))
+    return loss_of(mpdiou_terms, y_true, y_pred, image_shape=image_shape)
 
 
 def shape_iou_loss(y_true, y_pred, *, scale=0.0):
@@ -175,7 +177,7 @@ def shape_iou_loss(y_true, y_pred, *, scale=0.0):
     Source: Zhang and Zhang 2023, "Shape-IoU", arXiv:2312.17663.
     """
     scale = checks.non_negative("scale", scale)
-    return total(shape_iou_terms(pair_of(y_true, y_pred), scale))
+    return loss_of(shape_iou_terms, y_true, y_pred, scale)
 
 
 def check_piou(*, version, scale, weight_gradient):
@@ -198,4 +200,4 @@ def piou_loss(y_true, y_pred, *, version=2, scale=1.3, weight_gradient=True):
     Source: Liu et al. 2024, "Powerful-IoU", Neural Networks 170.
     """
     arguments = check_piou(version=version, scale=scale, weight_gradient=weight_gradient)
-    return total(piou_terms(pair_of(y_true, y_pred), *arguments))
+    return loss_of(piou_terms, y_true, y_pred, *arguments)

@@ -1,10 +1,12 @@
 """The ladder that every loss climbs: sides, boxes, images, batch."""
 
+import weakref
 from typing import NamedTuple
 
 import keras
 
 from boxloss import boxes, checks, ops, reduction
+from boxloss.compiled import Compiled
 from boxloss.functional.overlap import total
 from boxloss.mining import _Mining
 
@@ -82,6 +84,8 @@ class TensorLoss(keras.losses.Loss):
     minimum = None
     recovers_disjoint = False
     recovers_inverted = False
+    # A loss that changes variables when called is not: it is never compiled by itself.
+    is_pure = True
 
     def __init__(
         self,
@@ -149,38 +153,68 @@ class TensorLoss(keras.losses.Loss):
         """`Errors` of filled boxes: terms (B, N), residuals and coordinate errors."""
         raise NotImplementedError
 
+    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+        """`errors` of boxes that hold padding where `real` (B, N) is False."""
+        return self.errors(*self.fill(y_true, y_pred, real), image_shape)
+
     # The ladder -----------------------------------------------------------------------------------
 
     def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
-        return self._climb(y_true, y_pred, sample_weight, mask, image_shape).loss
+        return self._run("loss", y_true, y_pred, sample_weight, mask, image_shape)
 
     def call(self, y_true, y_pred):
         """Image losses (B,), or masked box errors (B, N) with `box_reduction="none"`."""
-        tensors = self._climb(y_true, y_pred, None, None, None)
-        return tensors.box_errors if self.box_reduction == "none" else tensors.image_losses
+        wanted = "box_errors" if self.box_reduction == "none" else "image_losses"
+        return self._run(wanted, y_true, y_pred, None, None, None)
 
     def tensors(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
         """Every level of the loss, as `Tensors`. Changes no state.
 
         `image_shape`, where the loss takes one, may be a tensor (B, 2) of (height, width) here.
         """
-        return self._climb(y_true, y_pred, sample_weight, mask, image_shape)
+        return self._run("all", y_true, y_pred, sample_weight, mask, image_shape)
 
-    def _climb(self, y_true, y_pred, sample_weight, mask, image_shape):
+    def _run(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
+        """`_climb`, compiled where that pays, and of its outcome what is wanted."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         self.check(y_true, y_pred)
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+        mask = None if mask is None else ops.convert_to_tensor(mask)
+        static = None
+        if isinstance(image_shape, (list, tuple)):
+            static, image_shape = checks.image_shape(image_shape), None
+        elif image_shape is not None:
+            image_shape = ops.convert_to_tensor(image_shape)
+        climb, terms = self._compiled(wanted, static)
+        outcome = climb(y_true, y_pred, sample_weight, mask, image_shape)
+        if wanted != "all":
+            return outcome
+        return Tensors(*outcome[:-1], dict(zip(terms, outcome[-1], strict=True)))
+
+    def _compiled(self, wanted, static):
+        """The function of tensors for one outcome, and the names of the terms once it has run."""
+        functions = _COMPILED.setdefault(self, {})
+        if (wanted, static) not in functions:
+            names = []
+            functions[wanted, static] = _climb_of(weakref.ref(self), wanted, static, names), names
+        return functions[wanted, static]
+
+    def __setattr__(self, name, value):
+        _COMPILED.pop(self, None)  # What was compiled holds the old value.
+        super().__setattr__(name, value)
+
+    def _climb(self, y_true, y_pred, sample_weight, mask, image_shape):
         y_true, y_pred = self.widen(y_true, y_pred)
         real = self.is_real(y_true)  # (B, N)
         if mask is not None:
-            mask = ops.convert_to_tensor(mask)
             checks.mask(mask, ops.static_shape(real))
             real = ops.logical_and(mask, real)
         dtype = ops.dtype_name(y_pred)
         image_weight, box_weight = reduction_module.split_weight(
             sample_weight, ops.static_shape(real), dtype
         )
-        y_true, y_pred = self.fill(y_true, y_pred, real)
-        errors = self.errors(y_true, y_pred, image_shape)
+        errors = self.masked_errors(y_true, y_pred, real, image_shape)
 
         def masked(x):
             return ops.where(real, x, ops.zeros_like(x))
@@ -189,7 +223,7 @@ class TensorLoss(keras.losses.Loss):
         box_errors = total(terms)
         if box_weight is not None:
             box_weight = masked(box_weight)
-        counted = self.is_counted(y_true, y_pred, real)
+        counted = self.is_counted(*self.fill(y_true, y_pred, real), real)
         mined = share = None
         if self.mining is not None:
             mined, kept, share = self.mining.mine(box_errors, real)
@@ -245,6 +279,23 @@ class TensorLoss(keras.losses.Loss):
         return cls(**config)
 
 
+# Not an attribute: compiled functions are neither copied nor saved with a loss.
+_COMPILED = weakref.WeakKeyDictionary()
+
+
+def _climb_of(reference, wanted, static, names):
+    def climb(y_true, y_pred, sample_weight, mask, image_shape):
+        loss = reference()
+        image_shape = image_shape if static is None else static
+        tensors = loss._climb(y_true, y_pred, sample_weight, mask, image_shape)
+        if wanted != "all":
+            return getattr(tensors, wanted)
+        names[:] = tensors.terms
+        return (*tensors[:-1], tuple(tensors.terms.values()))
+
+    return Compiled(climb) if reference().is_pure else climb
+
+
 # `reduction` is also the name of Keras' argument.
 reduction_module = reduction
 _check_reduction = reduction.check_reduction
@@ -263,6 +314,13 @@ def _check_mining(mining):
 
 def _serialize(mining):
     return None if mining is None else keras.saving.serialize_keras_object(mining)
+
+
+def difference(y_true, y_pred, real):
+    """y_pred - y_true, 0 where `real` is False; `real` None means everywhere."""
+    if real is not None:
+        y_true, y_pred = boxes.fill(y_true, real), boxes.fill(y_pred, real)
+    return y_pred - y_true
 
 
 class BoxLoss(TensorLoss):

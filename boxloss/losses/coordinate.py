@@ -3,8 +3,9 @@
 import keras
 
 from boxloss import boxes, checks, ops
+from boxloss.compiled import box_terms
 from boxloss.functional import coordinate
-from boxloss.losses.base import BoxLoss, Errors
+from boxloss.losses.base import BoxLoss, Errors, difference
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -44,17 +45,26 @@ class CoordinateLoss(BoxLoss):
         return super().is_real(y_true)
 
     def errors(self, y_true, y_pred, image_shape=None):
-        if self.coordinate_format in ("encoded", self.bounding_box_format):
-            difference = y_pred - y_true
-        else:
-            difference = self._measured(y_pred, image_shape) - self._measured(y_true, image_shape)
-        errors = self.coordinate_errors(difference)
+        return self.masked_errors(y_true, y_pred, None, image_shape)
+
+    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+        measured = y_true, y_pred
+        if self.coordinate_format not in ("encoded", self.bounding_box_format):
+            measured = tuple(self._measured(x, image_shape) for x in measured)
+        residuals = difference(*measured, real)
+        errors = self.coordinate_errors(residuals)
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         names = boxes.coordinate_names(self.coordinate_format)
-        terms = dict(zip(names, boxes.split(errors * share), strict=True))
-        residuals = difference
+
+        def formula(true, pred, mask=None):
+            true, pred = boxes.fill_sides(true, mask), boxes.fill_sides(pred, mask)
+            sides = zip(names, true, pred, strict=True)
+            return {name: self.coordinate_errors(p - t) * share for name, t, p in sides}
+
+        terms = box_terms(formula, *measured, real)
         if self.coordinate_format not in ("encoded", "xyxy"):
-            residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
+            y_true, y_pred = (self.to_xyxy(x, image_shape) for x in (y_true, y_pred))
+            residuals = difference(y_true, y_pred, real)
         return Errors(terms, residuals, errors)
 
     def _measured(self, x, image_shape):

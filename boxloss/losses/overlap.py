@@ -2,10 +2,11 @@
 
 import keras
 
-from boxloss import checks, ops
+from boxloss import boxes, checks, ops
+from boxloss.compiled import box_terms
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
-from boxloss.losses.base import BoxLoss, Errors
+from boxloss.losses.base import BoxLoss, Errors, difference
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -28,11 +29,23 @@ class OverlapLoss(BoxLoss):
         raise NotImplementedError
 
     def errors(self, y_true, y_pred, image_shape=None):
+        return self.masked_errors(y_true, y_pred, None, image_shape)
+
+    def masked_errors(self, y_true, y_pred, real, image_shape=None):
         y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
-        residuals = y_pred - y_true
+        residuals = difference(y_true, y_pred, real)
         shape = self.image_shape if image_shape is None else image_shape
         shape = checks.image_shape(shape) if isinstance(shape, list) else shape
-        terms = self.pair_terms(Pair(y_true, y_pred, shape))
+
+        def formula(true, pred, mask=None):
+            true, pred = boxes.fill_sides(true, mask), boxes.fill_sides(pred, mask)
+            return self.pair_terms(Pair.of_sides(true, pred, shape))
+
+        # An image shape of each image is (B, 2), which `box_terms` cannot repeat.
+        if self.is_pure and (shape is None or isinstance(shape, tuple)):
+            terms = box_terms(formula, y_true, y_pred, real)
+        else:
+            terms = formula(boxes.split(y_true), boxes.split(y_pred), real)
         return Errors(terms, residuals, ops.even_abs(residuals))
 
 
