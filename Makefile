@@ -80,7 +80,8 @@ $(ADDONS_READY): pyproject.toml constraints.txt
 ifneq ($(ADDONS_PYTHON),)
 test-addons: $(ADDONS_READY)
 	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -rs -m "not slow and not page and not torch" \
-		tests/test_losses.py $(wildcard tests/test_addons.py tests/test_mining.py)
+		tests/test_losses.py $(wildcard $(addprefix tests/,test_addons.py test_mining.py \
+		test_metrics.py test_compat.py test_replicas.py))
 else
 test-addons:
 	@echo "skipped: TensorFlow Addons needs Python 3.10 or 3.11"
