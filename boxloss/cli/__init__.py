@@ -17,6 +17,7 @@ COMMANDS = (
     "predict",
     "explore",
     "simulate",
+    "benchmark",
 )
 
 

@@ -112,7 +112,8 @@ class TensorLoss(keras.losses.Loss):
         if self.box_reduction == "none" and (self.normalizer != "image" or mining is not None):
             raise ValueError(
                 '`normalizer` and `mining` must be the defaults with box_reduction="none", which '
-                f"leaves boxes to the caller. Received: normalizer={normalizer!r}, mining={mining!r}"
+                "leaves boxes to the caller. "
+                f"Received: normalizer={normalizer!r}, mining={mining!r}"
             )
         if reduction_name == "sum" and self.normalizer == "batch":
             raise ValueError(

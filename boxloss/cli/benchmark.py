@@ -1,0 +1,22 @@
+"""`boxloss benchmark`: how fast the parts are, next to what others offer."""
+
+import importlib
+
+HELP = "Measure speed: losses beside other libraries, the explorer page."
+EPILOG = """examples:
+  boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
+  boxloss benchmark losses --addons-python addons/bin/python
+  boxloss benchmark page --boxes 10000
+"""
+PARTS = ("losses", "page")
+
+
+def add_arguments(parser):
+    parts = parser.add_subparsers(dest="part", required=True)
+    for name in PARTS:
+        part = importlib.import_module(f"boxloss.cli.benchmark_{name}")
+        part.add_arguments(parts.add_parser(name, help=part.HELP, description=part.HELP))
+
+
+def run(args):
+    return importlib.import_module(f"boxloss.cli.benchmark_{args.part}").run(args)

@@ -1,0 +1,250 @@
+"""Compiled calls: same values and gradients as operation by operation, and few traces."""
+
+import copy
+import json
+
+import keras
+import numpy as np
+import pytest
+from gradients import as_numpy, as_tensor, value_and_gradient
+from loss_table import box_examples
+from pairs import ALL, arrays
+
+import boxloss
+from boxloss import compiled, ops
+from boxloss.losses.base import _COMPILED
+
+TENSORFLOW = ops.backend() == "tensorflow"
+JAX = ops.backend() == "jax"
+pytestmark = pytest.mark.skipif(not (TENSORFLOW or JAX), reason="PyTorch runs eagerly")
+only_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's graphs")
+
+
+def batch(n=6):
+    """Ordinary boxes, exact matches, ties, an inverted box and padding full of NaN."""
+    y_true, y_pred = box_examples(np.random.default_rng(0), 2, n)
+    y_pred[0, 0] = y_true[0, 0]
+    y_pred[0, 1, 0] = y_true[0, 1, 0]
+    y_pred[1, 0, 2] = y_pred[1, 0, 0] - 3
+    y_true[1, 3:], y_pred[1, 3:] = -1, np.nan
+    return y_true, y_pred
+
+
+def functions_of(loss):
+    return [function for function, _ in _COMPILED[loss].values()]
+
+
+def traces(loss):
+    return sum(function.traces for function in functions_of(loss))
+
+
+def repeat(call, times=compiled.WARM + 1):
+    return [call() for _ in range(times)]
+
+
+@pytest.mark.parametrize("name", ["l1", "giou", "ciou"])
+def test_a_compiled_call_has_the_value_and_gradient_of_an_eager_one(name):
+    loss = boxloss.get(name)
+    y_true, y_pred = batch()
+    results = repeat(lambda: value_and_gradient(lambda p: loss(y_true, p), y_pred))
+    assert traces(loss) > 0
+    value, gradient = results[0]
+    for other_value, other_gradient in results[1:]:
+        np.testing.assert_allclose(other_value, value, rtol=1e-6)
+        np.testing.assert_allclose(other_gradient, gradient, rtol=2e-5, atol=1e-7)
+    # Padding and the exact match.
+    np.testing.assert_array_equal(results[-1][1][1, 3:], 0)
+    np.testing.assert_array_equal(results[-1][1][0, 0], 0)
+
+
+def test_a_compiled_function_agrees_on_pathological_pairs():
+    y_true, y_pred = (array.astype("float32") for array in arrays(ALL))
+    results = repeat(
+        lambda: value_and_gradient(lambda p: boxloss.functional.ciou_loss(y_true, p), y_pred)
+    )
+    (value, gradient), (compiled_value, compiled_gradient) = results[0], results[-1]
+    assert np.isfinite(compiled_value).all() and np.isfinite(compiled_gradient).all()
+    np.testing.assert_allclose(compiled_value, value, rtol=1e-5, atol=1e-6)
+    # Relative to the largest of each box: 1 / side for the smallest.
+    size = np.maximum(abs(gradient).max(-1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(compiled_gradient / size, gradient / size, atol=2e-4)
+
+
+def test_nan_in_a_real_box_reaches_the_scalar_of_a_compiled_call():
+    loss = boxloss.get("giou")
+    y_true, y_pred = batch()
+    y_pred[0, 2, 1] = np.nan
+    assert np.isnan([as_numpy(loss(y_true, y_pred)) for _ in range(compiled.WARM + 1)]).all()
+    assert traces(loss) > 0
+
+
+def test_shapes_that_never_return_are_not_compiled():
+    loss = boxloss.get("l1")
+    for n in range(1, 41):
+        y_true, y_pred = box_examples(np.random.default_rng(n), 1 + n % 3, n)
+        expected = abs(y_pred - y_true).sum((1, 2)).mean() / n
+        np.testing.assert_allclose(as_numpy(loss(y_true, y_pred)), expected, rtol=1e-5)
+    # At most: the first graph, one for any number of boxes, one for any number of images.
+    assert traces(loss) <= 3
+
+
+def test_a_set_of_shapes_that_returns_is_traced_once():
+    loss = boxloss.get("l1")
+    shapes = [box_examples(np.random.default_rng(n), 2, n) for n in (3, 4)]
+    for _ in range(compiled.WARM + 5):
+        for y_true, y_pred in shapes:
+            loss(y_true, y_pred)
+    assert traces(loss) == 2
+
+
+def test_no_more_than_a_few_shapes_are_compiled():
+    function = compiled.Compiled(lambda x: x)
+    for n in range(100):
+        for _ in range(compiled.WARM):
+            function._is_worth_it((n,))
+    assert sum(count == compiled.WARM for count in function._calls.values()) == compiled.MOST
+
+
+def test_every_level_is_the_same_when_compiled():
+    loss = boxloss.get("ciou")
+    results = repeat(lambda: loss.tensors(*batch()).numpy())
+    assert traces(loss) > 0
+    first, last = results[0], results[-1]
+    assert list(last.terms) == ["overlap", "center", "aspect", "inversion"]
+    for one, other in zip(first[:-1], last[:-1], strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    for name, term in first.terms.items():
+        np.testing.assert_allclose(last.terms[name], term, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_and_masks_are_arguments_of_the_compiled_call():
+    loss = boxloss.get("giou")
+    y_true, y_pred = batch()
+    mask = np.array([[True, False] * 3, [True] * 6])
+    for weight in (np.float32([1, 2]), np.float32([3, 0.5])):
+        values = repeat(lambda w=weight: as_numpy(loss(y_true, y_pred, w, mask)))
+        np.testing.assert_allclose(values, values[0], rtol=1e-6)
+    assert traces(loss) == 1
+    assert values[0] != pytest.approx(as_numpy(loss(y_true, y_pred)))
+
+
+def test_an_attribute_that_changes_is_seen_by_the_next_call():
+    loss = boxloss.get("l1")
+    y_true, y_pred = batch()
+    before = repeat(lambda: as_numpy(loss(y_true, y_pred)))[-1]
+    loss.normalizer = 0.5
+    sums = as_numpy(loss.tensors(y_true, y_pred).box_errors).sum(-1)
+    after = repeat(lambda: as_numpy(loss(y_true, y_pred)))[-1]
+    np.testing.assert_allclose(after, sums.mean() * 2, rtol=1e-5)
+    assert after != pytest.approx(before)
+
+
+def test_a_loss_that_has_compiled_is_copied_and_saved_without_it():
+    loss = boxloss.get("giou", normalizer="batch")
+    y_true, y_pred = batch()
+    value = repeat(lambda: as_numpy(loss(y_true, y_pred)))[-1]
+    clone = copy.deepcopy(loss)
+    config = keras.losses.serialize(loss)
+    json.dumps(config)
+    for other in (clone, keras.losses.deserialize(config)):
+        np.testing.assert_allclose(as_numpy(other(y_true, y_pred)), value, rtol=1e-6)
+        assert traces(other) == 0
+
+
+@only_tensorflow
+@pytest.mark.parametrize("xla", [False, True])
+def test_inside_a_graph_the_value_and_gradient_are_the_same(xla):
+    import tensorflow as tf
+
+    loss = boxloss.get("ciou")
+    y_true, y_pred = map(as_tensor, batch())
+
+    def step(y_pred):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return value, tape.gradient(value, y_pred)
+
+    expected = step(y_pred)
+    free = tf.TensorSpec((None, None, 4), tf.float32)
+    for signature in (None, [free]):
+        graph = tf.function(step, jit_compile=xla, input_signature=signature)
+        for value, other in zip(expected, graph(y_pred), strict=True):
+            np.testing.assert_allclose(other, value, rtol=2e-5, atol=1e-6)
+
+
+@only_tensorflow
+def test_the_gradient_of_the_truth_and_of_weights_can_be_had():
+    import tensorflow as tf
+
+    loss = boxloss.get("l1")
+    y_true, y_pred = map(as_tensor, batch())
+    weight = as_tensor(np.float32([1, 2]))
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            tape.watch([y_true, y_pred, weight])
+            value = loss(y_true, y_pred, weight)
+        return [as_numpy(x) for x in tape.gradient(value, [y_true, y_pred, weight])]
+
+    results = repeat(gradients)
+    for eager, other in zip(results[0], results[-1], strict=True):
+        assert abs(eager).max() > 0
+        np.testing.assert_allclose(other, eager, rtol=1e-5, atol=1e-7)
+
+
+@only_tensorflow
+def test_a_second_derivative_passes_through_the_compiled_gradient():
+    import tensorflow as tf
+
+    loss = boxloss.get("giou", reduction="sum")
+    y_true, y_pred = (as_tensor(x[:1, :3]) for x in batch())
+
+    def second():
+        with tf.GradientTape() as outer:
+            outer.watch(y_pred)
+            with tf.GradientTape() as inner:
+                inner.watch(y_pred)
+                value = loss(y_true, y_pred)
+            gradient = inner.gradient(value, y_pred)
+        return as_numpy(outer.gradient(gradient, y_pred))
+
+    results = repeat(second)
+    assert abs(results[0]).max() > 0
+    np.testing.assert_allclose(results[-1], results[0], rtol=1e-3, atol=1e-7)
+
+
+def test_low_precision_is_compiled_too():
+    loss = boxloss.get("ciou")
+    y_true, y_pred = batch()
+    results = repeat(
+        lambda: value_and_gradient(
+            lambda p: loss(as_tensor(y_true, "float16"), p), y_pred, "float16"
+        )
+    )
+    np.testing.assert_allclose(results[-1][0], results[0][0], rtol=1e-3)
+    np.testing.assert_allclose(results[-1][1], results[0][1], rtol=1e-2, atol=1e-3)
+
+
+def test_the_arithmetic_of_one_loop_is_exact_enough():
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.uniform(-80, 80, 1000)).astype("float32")
+    unit, scale = (as_numpy(value) for value in ops.binary_unit(as_tensor(x)))
+    assert (unit <= x).all() and (x < 2 * unit).all() and (unit * scale == 1).all()
+    a, b = rng.normal(0, 1, 1000).astype("float32"), rng.uniform(0, 1, 1000).astype("float32")
+
+    def loops(a, b, x):
+        return ops.angle(a, b), ops.divide_or(a, b, 0.0), ops.divide_or(x, x, 0.0)
+
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        loops = tf.function(loops, jit_compile=True)
+    else:
+        import jax
+
+        loops = jax.jit(loops)
+    angle, ratio, one = (as_numpy(value) for value in loops(*map(as_tensor, (a, b, x))))
+    np.testing.assert_allclose(angle, np.arctan2(a.astype(float), b), rtol=4e-7)
+    np.testing.assert_allclose(ratio, a.astype(float) / b, rtol=4e-7)
+    np.testing.assert_array_equal(one, 1)
