@@ -105,9 +105,10 @@ def quality_focal_loss(y_true, y_pred, *, beta=2.0):
 def varifocal_loss(y_true, y_pred, *, alpha=0.75, gamma=2.0):
     """Varifocal loss: q BCE(q, s) where q > 0, else -alpha s^gamma ln(1 - s).
 
-    BCE is the cross-entropy; summed over the classes. `y_true` (..., 2) = class in [0, C], C = background, and quality q in
-    [0, 1]; q is 0 for the other classes. `y_pred` (..., C) logits of s. Returns (...), in [0, inf),
-    0 only for qualities of 0 and 1. s^gamma is differentiated, the quality is not.
+    BCE is the cross-entropy; summed over the classes. `y_true` (..., 2) = class in [0, C], C =
+    background, and quality q in [0, 1]; q is 0 for the other classes. `y_pred` (..., C) logits of
+    s. Returns (...), in [0, inf), 0 only for qualities of 0 and 1. s^gamma is differentiated, the
+    quality is not.
     Source: Zhang et al. 2021, "VarifocalNet", arXiv:2008.13367, eq. 2.
     """
     alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)

@@ -16,6 +16,7 @@ from boxloss.losses.coordinate import (
     LogCoshBoxLoss,
     SmoothL1BoxLoss,
 )
+from boxloss.losses.decoded import DecodedBoxLoss
 from boxloss.losses.measures import BoundedIoULoss, ExtendedIoULoss, NWDLoss
 from boxloss.losses.modifiers import AlphaIoULoss, FocalerIoULoss, InnerIoULoss, UnifiedIoULoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss
@@ -92,6 +93,7 @@ def get(name, /, **arguments):
 
 __all__ = [
     "BoxLoss",
+    "DecodedBoxLoss",
     "KINDS",
     "LOSSES",
     "TensorLoss",

@@ -102,7 +102,8 @@ class ProbIoULoss(RotatedLoss):
     def __init__(self, *, mode="l1", **arguments):
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.PROBIOU_MODES)
-        self.recovers_disjoint = self.mode == "l2"
+        # Bhattacharyya's distance grows with the square of the offset: descent takes long.
+        self.recovers_inverted = self.mode == "l1"
 
     def pair_terms(self, pair):
         return rotated.probiou_terms(pair, self.mode)

@@ -1,0 +1,91 @@
+"""A box loss on what a head predicts, decoded inside."""
+
+import keras
+
+from boxloss import boxes, checks, ops
+from boxloss.losses.base import BoxLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+TRUTHS = ("boxes", "encoded")
+
+
+@register
+class DecodedBoxLoss(keras.losses.Loss):
+    """`loss` on boxes that `coder` decodes, so that no overlap loss is ever fed encoded numbers.
+
+        loss = DecodedBoxLoss(boxloss.GIoULoss(), boxloss.coders.DeltaCoder(anchors))
+        value = loss(y_true, deltas)
+
+    Called like the loss within, with the same `sample_weight`, `mask` and `tensors(...)`; every
+    level is that of the decoded boxes. Padding is filled before it is decoded.
+
+    Args:
+        loss: a `BoxLoss` (or its name) with bounding_box_format "xyxy"; its reduction counts.
+        coder: of `boxloss.coders`, or any object alike; `y_pred` (B, A, coder.size) is what it decodes.
+        truth: "boxes": `y_true` (B, A, 4) is xyxy, padded with rows of -1. "encoded": it is encoded
+            like `y_pred`; rows of -1 are no padding then, and a mask or weights say which count.
+    """
+
+    def __init__(self, loss, coder, *, truth="boxes", name=None):
+        if isinstance(loss, str):
+            from boxloss.losses import get
+
+            loss = get(loss)
+        if isinstance(loss, dict):
+            loss = keras.losses.deserialize(loss)
+        if isinstance(coder, dict):
+            from boxloss import coders  # noqa: F401 - at its first need: it registers its classes
+
+            coder = keras.saving.deserialize_keras_object(coder)
+        if not isinstance(loss, BoxLoss) or loss.bounding_box_format != "xyxy":
+            raise ValueError(
+                f'`loss` must be a BoxLoss with bounding_box_format="xyxy". Received: loss={loss!r}'
+            )
+        if not (hasattr(coder, "decode") and hasattr(coder, "size")):
+            raise ValueError(f"`coder` must be of boxloss.coders. Received: coder={coder!r}")
+        super().__init__(name=name or f"decoded_{loss.name}", reduction=loss.reduction)
+        self.loss, self.coder = loss, coder
+        self.truth = checks.one_of("truth", truth, TRUTHS)
+
+    def _decoded(self, y_true, y_pred, mask):
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        encoded = self.truth == "encoded"
+        size = self.coder.size
+        checks.boxes(y_true, y_pred, size=size if encoded else 4, prediction_size=size, rank=3)
+        dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self.loss.dtype)
+        y_true, y_pred = ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
+        real = ops.ones_like(y_pred[..., 0], dtype="bool") if encoded else boxes.is_real(y_true)
+        if mask is not None:
+            mask = ops.convert_to_tensor(mask)
+            checks.mask(mask, ops.static_shape(real))
+            real = ops.logical_and(mask, real)
+        if encoded:
+            y_true = self.coder.decode(boxes.fill(y_true, real))
+        return y_true, self.coder.decode(boxes.fill(y_pred, real)), real
+
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
+        y_true, y_pred, real = self._decoded(y_true, y_pred, mask)
+        return self.loss(y_true, y_pred, sample_weight, mask=real)
+
+    def call(self, y_true, y_pred):
+        """Image losses (B,), or what `loss` returns."""
+        y_true, y_pred, _ = self._decoded(y_true, y_pred, None)
+        return self.loss.call(y_true, y_pred)
+
+    def tensors(self, y_true, y_pred, sample_weight=None, mask=None):
+        """Every level of the loss of the decoded boxes, as `Tensors`."""
+        y_true, y_pred, real = self._decoded(y_true, y_pred, mask)
+        return self.loss.tensors(y_true, y_pred, sample_weight, mask=real)
+
+    def get_config(self):
+        return {
+            "loss": keras.losses.serialize(self.loss),
+            "coder": keras.saving.serialize_keras_object(self.coder),
+            "truth": self.truth,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
