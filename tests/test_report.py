@@ -200,11 +200,13 @@ def test_a_run_folder_gives_back_the_rows_that_were_written(tmp_path):
     truth, results = coco_files(tmp_path)
     rows = evaluation.error_table(truth, results, loss="giou")
     evaluation.write_boxes_csv(rows, tmp_path / "boxes.csv")
-    config = {"loss": "giou", "val_images": str(tmp_path / "photos"), "class_names": ["dog"]}
+    config = {"loss": "giou", "val_images": str(tmp_path / "photos")}
+    config |= {"class_names": ["dog", HOSTILE], "category_ids": [9, 4]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     report = boxloss.BoxReport.from_run(tmp_path)
     assert len(report) == len(rows) and report.loss == "giou"
-    assert report.class_names == ["dog", HOSTILE]
+    assert report.class_names == ["dog", HOSTILE] and report.category_ids == [9, 4]
+    assert [(image["width"], image["height"]) for image in report.images] == [(120, 100)] * 2
     for row, wanted in zip(report.rows, rows, strict=True):
         for name, value in wanted.items():
             if isinstance(value, float):

@@ -18,7 +18,7 @@ def classify(truth, detections, matches, iou_threshold, score_threshold):
     there = matches.used & (detections.score >= score_threshold)
     found_by = np.where(matches.detection_of >= 0, matches.detection_of, 0)
     found = (matches.detection_of >= 0) & np.append(there, False)[found_by]
-    kinds, near = _false_kinds(truth, detections, matches, there, found, iou_threshold)
+    kinds, near = _false_kinds(truth, detections, matches, there, iou_threshold)
     beside = _nearly_found(detections, found, kinds, near)
     pairs = []
     for true in np.flatnonzero(~truth.ignored).tolist():
@@ -33,7 +33,7 @@ def classify(truth, detections, matches, iou_threshold, score_threshold):
     return pairs
 
 
-def _false_kinds(truth, detections, matches, there, found, iou_threshold):
+def _false_kinds(truth, detections, matches, there, iou_threshold):
     """({detection: kind}, {detection: the true box it is about, or -1}) of false detections."""
     kinds, near = {}, {}
     counted = np.flatnonzero(~truth.ignored)
@@ -45,29 +45,30 @@ def _false_kinds(truth, detections, matches, there, found, iou_threshold):
         overlaps = coco_iou(detections.xywh[rows], truth.xywh[true])
         same = detections.label[rows][:, None] == truth.label[true][None]
         for d, overlap, alike in zip(rows.tolist(), overlaps, same, strict=True):
-            kinds[d], g = _kind(overlap, alike, found[true], iou_threshold)
+            kinds[d], g = _kind(overlap, alike, iou_threshold)
             near[d] = int(true[g]) if g >= 0 else -1
     return kinds, near
 
 
-def _kind(overlap, alike, found, iou_threshold):
+def _kind(overlap, alike, iou_threshold):
     """Kind of one false detection and the column it is about, in TIDE's order of questions."""
     if not len(overlap):
         return "bkg", -1
-    best = {}
-    for name, among in (("loc", alike), ("cls", ~alike), ("dupe", alike & found)):
-        column = int(np.argmax(np.where(among, overlap, -1.0)))
-        best[name] = (column, overlap[column] if among[column] else 0.0)
-    if BACKGROUND_IOU <= best["loc"][1] <= iou_threshold:
-        return "loc", best["loc"][0]
-    if best["cls"][1] >= iou_threshold:
-        return "cls", best["cls"][0]
-    if best["dupe"][1] >= iou_threshold:
-        return "dupe", best["dupe"][0]
-    column = int(np.argmax(overlap))
-    if overlap[column] <= BACKGROUND_IOU:
+    same, other = (int(np.argmax(np.where(among, overlap, -1.0))) for among in (alike, ~alike))
+    same_iou = overlap[same] if alike[same] else 0.0
+    other_iou = overlap[other] if not alike[other] else 0.0
+    if BACKGROUND_IOU <= same_iou <= iou_threshold:
+        return "loc", same
+    if other_iou >= iou_threshold:
+        return "cls", other
+    # Every box of its class that it overlaps so much is found by a better score: else the matching
+    # would have given it to this detection.
+    if same_iou >= iou_threshold:
+        return "dupe", same
+    best = int(np.argmax(overlap))
+    if overlap[best] <= BACKGROUND_IOU:
         return "bkg", -1
-    return "both", column
+    return "both", best
 
 
 def _nearly_found(detections, found, kinds, near):

@@ -4,6 +4,8 @@ import csv
 import json
 import math
 
+from boxloss.datasets.folder import inside
+from boxloss.datasets.header import read_header
 from boxloss.datasets.problems import one_line, shortened
 from boxloss.evaluation.boxes_csv import NUMBERS, TEXTS
 from boxloss.report.coco import read_inside, sized_images
@@ -16,24 +18,19 @@ def report_of_run(folder, images, title):
     config = _config(folder / "config.json")
     rows = read_boxes_csv(folder / "boxes.csv")
     images = images or config.get("val_images") or config.get("images")
-    entries = list({row["image_id"]: None for row in rows})
     names = {row["image_id"]: row["file_name"] for row in rows}
-    entries = [
-        {"id": key, "file_name": names[key], "width": None, "height": None} for key in entries
-    ]
+    entries = [{"id": key, "file_name": name, **_size(images, name)} for key, name in names.items()]
 
     def picture(i):
         return None if images is None else read_inside(images, entries[i]["file_name"])
 
-    classes = [row[key] for row in rows for key in ("class", "prediction_class") if row[key]]
-    class_names = _names(config.get("class_names")) or sorted(set(classes))
-    class_names += sorted(set(classes) - set(class_names))
+    class_names, category_ids = _classes(config, rows)
     return {
         "rows": rows,
         "images": sized_images(entries, rows, picture),
         "pictures": picture,
         "class_names": class_names,
-        "category_ids": list(range(1, len(class_names) + 1)),
+        "category_ids": category_ids,
         "loss": str(config.get("loss", "box error")),
         "title": title or f"Box errors of {folder.resolve().name}",
         "iou_threshold": 0.5,
@@ -41,9 +38,27 @@ def report_of_run(folder, images, title):
     }
 
 
-def _names(value):
-    good = isinstance(value, list) and all(isinstance(name, str) for name in value)
-    return list(dict.fromkeys(value)) if good else []
+def _size(folder, name):
+    """Width and height as the image's header tells them; None where it cannot be read."""
+    try:
+        with open(inside(folder, name), "rb") as file:
+            header = read_header(file)
+        return {"width": header.width, "height": header.height}
+    except (ValueError, OSError, TypeError):
+        return {"width": None, "height": None}
+
+
+def _classes(config, rows):
+    """(names, category ids): as the run was told, then whatever else the rows name."""
+    known, ids = config.get("class_names"), config.get("category_ids")
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        known = []
+    known = list(dict.fromkeys(known))
+    found = {row[key] for row in rows for key in ("class", "prediction_class") if row[key]}
+    names = known + sorted(found - set(known))
+    if not isinstance(ids, list) or len(ids) != len(names):
+        ids = list(range(1, len(names) + 1))
+    return names, ids
 
 
 def _config(path):

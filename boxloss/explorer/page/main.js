@@ -129,7 +129,8 @@ function start() {
   startSummary();
   startViewer();
   startExport();
-  listeners.push(drawStatus, fillChips, fillClasses);
+  orderListeners.push(drawStatus);
+  listeners.push(fillChips, fillClasses);
   let pause = null;
   $("search").addEventListener("input", (event) => {
     clearTimeout(pause);

@@ -1,7 +1,8 @@
-// Which rows, in which order. Everything that changes it ends in `select()`.
+// Which rows, in which order. What changes it ends in `select()` or `sortBy()`.
 const FILTER = { text: "", kinds: new Set(), sizes: new Set(), classes: new Set(), marks: new Set(), verdicts: new Set(), ranges: new Map() };
 const SORT = { key: PAGE.sort in Object.fromEntries(COLUMNS) ? PAGE.sort : "error", down: true };
-const listeners = [];
+const listeners = []; // called when the set of selected rows has changed
+const orderListeners = []; // called when the rows or their order have changed
 let order = []; // the selected rows, sorted
 
 const needles = PAGE.images.map((image) => `${image.file_name} ${image.id}`.toLowerCase());
@@ -44,7 +45,7 @@ function select() {
   const rows = [];
   for (let i = 0; i < N; i++) if (passes(i)) rows.push(i);
   order = sortedBy(rows, SORT);
-  for (const listener of listeners) listener();
+  for (const listener of [...orderListeners, ...listeners]) listener();
 }
 
 function sortBy(key, down = null) {
@@ -52,7 +53,8 @@ function sortBy(key, down = null) {
   // Worst first, then the other way round at the second click.
   SORT.down = down ?? (SORT.key === key ? !SORT.down : !column.up);
   SORT.key = key;
-  select();
+  order = sortedBy(order, SORT);
+  for (const listener of orderListeners) listener();
 }
 
 function setRange(key, low, high) {

@@ -183,7 +183,7 @@ function startTable() {
     });
   });
   new ResizeObserver(redrawRows).observe($("rows"));
-  listeners.push(() => {
+  orderListeners.push(() => {
     focused = 0;
     $("rows").scrollTop = 0;
     markHead();
