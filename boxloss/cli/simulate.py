@@ -87,7 +87,7 @@ class Progress:
     """A bar on stderr, redrawn on a terminal only; otherwise one line when a loss is done."""
 
     def __init__(self, name, stream=None):
-        self.name, self.stream = name, stream or sys.stderr
+        self.name, self.stream = name, sys.stderr if stream is None else stream
         self.started = time.perf_counter()
         self.live = self.stream.isatty()
 

@@ -39,7 +39,7 @@ def plot_curves(results, title=None):
     `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest stand
     first in the legend.
     """
-    figure = _figure(10, 4.2)
+    figure = _figure(10, max(4.2, 0.19 * len(results)))  # room for the legend
     error_axis, iou_axis = figure.subplots(1, 2)
     ordered = sorted(results, key=lambda result: result.errors[-1])
     for result, color in zip(ordered, _colors(len(ordered)), strict=True):

@@ -263,6 +263,7 @@ def trajectory(
     tensor_loss, _ = get_loss(loss, arguments, protocol, dtype)
     y_true, start = (np.array(box, dtype, ndmin=2) for box in (y_true, start))
     checks.boxes(y_true, start, rank=2)
+    count = len(start)
 
     def program(y_true, start):
         *_, (way,) = loop.walk(
@@ -271,7 +272,7 @@ def trajectory(
             parametrization,
             y_true,
             start,
-            len(start),
+            count,
             lambda y_true, y_pred, apart: (y_pred,),
             [start.shape],
         )
