@@ -89,8 +89,10 @@ def stage(x, channels, depth, name, shortcut=True):
 def backbone(images, channels, depths):
     """Images (B, H, W, 3) in [0, 255] to features at strides 8, 16, 32."""
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(images)
-    # One wide step to stride 4: half the time of two narrow ones, whose maps are the largest.
-    x = convolution(x, channels[0], 6, 4, name="stem")
+    # Two steps to stride 4. One 6 x 6 step of stride 4 saves a sixth of the backbone's time, but on
+    # 1578 synthetic images of 128 pixels, 693 steps, it gave AP50 0.478 against 0.536 (one seed).
+    x = convolution(x, channels[0] // 2, 3, 2, name="stem0")
+    x = convolution(x, channels[0], 3, 2, name="stem1")
     features = []
     for i, (width, depth) in enumerate(zip(channels, depths, strict=True)):
         if i:
