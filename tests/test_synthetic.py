@@ -12,7 +12,7 @@ from boxloss.datasets import synthetic
 def test_a_box_is_tight_around_the_pixels_of_its_shape(monkeypatch):
     drawn = []
 
-    def paint(rng, window, mask):
+    def paint(rng, window, mask, kind):
         drawn.append(mask.copy())
         window[mask] = len(drawn)
 

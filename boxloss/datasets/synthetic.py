@@ -8,6 +8,7 @@ the picture, and at least half of each stays visible.
 Picture i of seed k depends on (k, i) and the other arguments alone, not on how many are made.
 """
 
+import colorsys
 import pathlib
 
 import numpy as np
@@ -21,6 +22,10 @@ CLASSES = ("circle", "rectangle", "triangle")
 MAX_SHAPES = 6
 SCALES = (0.14, 0.45)  # longer side of a shape / shorter side of the picture
 VISIBLE = 0.5
+# Middle of each class' hues, in degrees, and how far they stray: classes differ in shape and, most
+# of the time, in colour, so that a small detector tells them apart after minutes of training.
+HUES = {"circle": 10.0, "rectangle": 130.0, "triangle": 250.0}
+STRAY = 50.0
 CONTRAST = 70.0  # distance of a shape's colour from what is behind it, of 441 at most
 QUALITY = 95
 WRITERS = {
@@ -138,7 +143,7 @@ def picture(rng, image_size, max_size=None, classes=CLASSES):
         h, w = mask.shape
         window = owner[y : y + h, x : x + w]
         window[mask] = len(boxes)
-        paint(rng, image[y : y + h, x : x + w], mask)
+        paint(rng, image[y : y + h, x : x + w], mask, classes[label])
         boxes.append((x, y, x + w, y + h))
         labels.append(label)
         pixels.append(int(mask.sum()))
@@ -208,12 +213,19 @@ def grain(rng, height, width):
     return rng.normal(0, 6, (height, width, 1)).astype("float32")
 
 
-def paint(rng, window, mask):
+def colour_of(rng, kind):
+    """RGB (3,) in [0, 255] of a shape: its class' hue, of any but the darkest brightness."""
+    hue = (HUES[kind] + rng.uniform(-STRAY, STRAY)) / 360.0 % 1.0
+    saturation, value = rng.uniform((0.4, 0.35), 1.0)
+    return 255.0 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def paint(rng, window, mask, kind):
     """Colour the pixels of `mask` in `window` (a view of the picture) in one textured colour."""
     behind = window[mask].mean(axis=0)
-    colour = rng.uniform(0, 255, 3)
+    colour = colour_of(rng, kind)
     while np.linalg.norm(colour - behind) < CONTRAST:
-        colour = rng.uniform(0, 255, 3)
+        colour = colour_of(rng, kind)
     height, width = mask.shape
     shade = np.linspace(-15, 15, width)[None, :, None] * rng.uniform(-1, 1)
     texture = colour + shade + grain(rng, height, width)
