@@ -39,6 +39,12 @@ ARGUMENTS = {
     "unified_iou": [{"base": "giou", "ratio": 0.5}, {"base": "mpdiou", "image_shape": (7, 11)}],
     "focal_eiou": [{"gamma": 0.75, "weight_gradient": True}, {"gamma": 2.0}],
     "interp_iou": [{"alpha": "dynamic"}, {"alpha": 0.6}],
+    "wiou": [
+        {"version": 1},
+        {"version": 2, "gamma": 1.5, "running_mean": 0.4},
+        {"alpha": 1.7, "delta": 2.7, "momentum": 0.5, "running_mean": 0.4},
+    ],
+    "ghm_r": [{"mu": 0.5, "bins": 4}],
     "iou": [{"mode": "log"}, {"mode": "square"}],
     "ciou": [{"gated": True}, {"alpha_gradient": True}],
     "gwd": [{"function": "sqrt", "tau": 2.0}, {"normalize": True}],
@@ -58,6 +64,11 @@ ARGUMENTS = {
 
 def make(name, **arguments):
     return boxloss.get(name, **{**REQUIRED.get(name, {}), **arguments})
+
+
+def alone(names):
+    """Those of the losses by which a box costs the same in every batch (GHM-R counts others)."""
+    return [name for name in names if not getattr(make(name), "uses_batch", False)]
 
 
 def variants(kind):

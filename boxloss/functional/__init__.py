@@ -18,6 +18,7 @@ from boxloss.functional.coordinate import (
     log_cosh_loss,
     smooth_l1_loss,
 )
+from boxloss.functional.density import ghm_r_loss
 from boxloss.functional.distribution import dfl_loss
 from boxloss.functional.measures import bounded_iou_loss, extended_iou_loss, nwd_loss
 from boxloss.functional.modifiers import (
@@ -66,6 +67,7 @@ __all__ = [
     "focal_eiou_loss",
     "focaler_iou_loss",
     "gaussian_nll_loss",
+    "ghm_r_loss",
     "giou_loss",
     "giou_matrix",
     "gwd_loss",

@@ -29,8 +29,11 @@ from boxloss.losses.rotated import (
     RotatedGIoULoss,
     RotatedIoULoss,
 )
+from boxloss.losses.state import GradientHistogram, LossState, MoveLossState, RunningMean
+from boxloss.losses.statistical import GHMRBoxLoss, WIoULoss
 from boxloss.losses.uncertainty import DFLLoss, GaussianNLLBoxLoss, KLBoxLoss, LaplaceNLLBoxLoss
 from boxloss.losses.weighted import FocalEIoULoss, InterpIoULoss
+from boxloss.losses.weighted_sum import WeightedSum
 
 LOSSES = (
     L1BoxLoss,
@@ -63,6 +66,8 @@ LOSSES = (
     UnifiedIoULoss,
     FocalEIoULoss,
     InterpIoULoss,
+    WIoULoss,
+    GHMRBoxLoss,
     KLBoxLoss,
     GaussianNLLBoxLoss,
     LaplaceNLLBoxLoss,
@@ -94,10 +99,15 @@ def get(name, /, **arguments):
 __all__ = [
     "BoxLoss",
     "DecodedBoxLoss",
+    "GradientHistogram",
     "KINDS",
     "LOSSES",
+    "LossState",
+    "MoveLossState",
+    "RunningMean",
     "TensorLoss",
     "Tensors",
+    "WeightedSum",
     "get",
     "names",
     *(loss.__name__ for loss in LOSSES),

@@ -1,0 +1,162 @@
+"""State of losses that learn from one batch for the next: WIoU's running mean, GHM-R's histogram.
+
+A Keras Loss cannot own a variable: it is in no model, is lost on reload, moves in evaluation too,
+and does not move at all under JAX. So a layer owns it, and a model owns the layer:
+
+    mean = boxloss.RunningMean()
+    model.wiou_mean = mean                       # saved with the model's weights
+    model.compile("adam", loss=boxloss.WIoULoss(running_mean=mean))
+    model.fit(..., callbacks=[boxloss.MoveLossState(mean)])   # still in evaluation
+
+A layer moves at every call of its loss until `stop()`; `loss.tensors(...)` never moves it. The sums
+run over all replicas. Where it could not move, on JAX in a model that does not own it, the loss
+raises.
+"""
+
+import keras
+
+from boxloss import checks, ops
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+class LossState(keras.layers.Layer):
+    """One variable `value`, and `moving`: 1 while it may move, else 0."""
+
+    def __init__(self, shape, initial, name):
+        super().__init__(trainable=False, dtype="float32", name=name)
+        self.value = self._variable("value", shape, keras.initializers.Constant(initial))
+        self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
+        self.built = True
+
+    def _variable(self, name, shape, initializer):
+        arguments = {"name": name, "shape": shape, "initializer": initializer, "trainable": False}
+        if ops.KERAS_3:
+            # All replicas assign the same: their mean.
+            return self.add_weight(aggregation="mean", **arguments)
+        import tensorflow as tf
+
+        return self.add_weight(aggregation=tf.VariableAggregation.MEAN, **arguments)
+
+    def start(self):
+        """Let it move (training)."""
+        self.moving.assign(1.0)
+
+    def stop(self):
+        """Hold it (evaluation)."""
+        self.moving.assign(0.0)
+
+    def read(self, dtype):
+        return ops.stop_gradient(ops.cast(ops.convert_to_tensor(self.value), dtype))
+
+    def move_to(self, value):
+        """Assign `value`, unless it is stopped."""
+        self._refuse_where_it_would_be_lost()
+        old = self.read("float32")
+        share = ops.cast(ops.convert_to_tensor(self.moving), "float32")
+        value = ops.cast(ops.stop_gradient(value), "float32")
+        self.value.assign(old + share * (value - old))
+
+    def _refuse_where_it_would_be_lost(self):
+        if ops.backend() != "jax":
+            return
+        from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+        scope = get_stateless_scope()
+        known = scope.state_mapping if scope is not None else {}
+        if known and id(self.value) not in known:
+            raise ValueError(
+                f"`{type(self).__name__}` must be an attribute of the model on JAX, where nothing "
+                f"else can move in fit. Received: the layer {self.name!r} in no model"
+            )
+
+
+@register
+class RunningMean(LossState):
+    """WIoU's running mean of 1 - o. Args: initial: where it starts, above 0."""
+
+    def __init__(self, *, initial=1.0, name=None):
+        super().__init__((), checks.positive("initial", initial), name)
+
+    def get_config(self):
+        # The current value: a loss that is saved with a compiled model starts again from it.
+        return {"name": self.name, "initial": float(ops.convert_to_numpy(self.value))}
+
+
+@register
+class GradientHistogram(LossState):
+    """GHM-R's moving counts of coordinates by gradient norm. Args: bins: their number."""
+
+    def __init__(self, *, bins=10, name=None):
+        bins = checks.count("bins", bins)
+        super().__init__((bins,), 0.0, name)
+        self.bins = bins
+
+    def get_config(self):
+        return {"name": self.name, "bins": self.bins}
+
+
+class MoveLossState(keras.callbacks.Callback):
+    """Lets states of losses move in training only: not in evaluation, not after it.
+
+    Args: states: the layers.
+    """
+
+    def __init__(self, *states):
+        super().__init__()
+        self.states = states
+        self._training = False
+
+    def _start(self):
+        for state in self.states:
+            state.start()
+
+    def _stop(self):
+        for state in self.states:
+            state.stop()
+
+    def on_train_begin(self, logs=None):
+        self._training = True
+        self._start()
+
+    def on_train_end(self, logs=None):
+        self._training = False
+        self._stop()
+
+    def on_test_begin(self, logs=None):
+        self._stop()
+
+    def on_test_end(self, logs=None):
+        if self._training:
+            self._start()
+
+
+class StatefulLoss:
+    """Beside a loss: moves its `state`, a `LossState` or None, after each call."""
+
+    state = None
+
+    @property
+    def is_pure(self):
+        return self.state is None
+
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+        value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
+        self.move(y_true, y_pred, mask, image_shape)
+        return value
+
+    def move(self, y_true, y_pred, mask=None, image_shape=None):
+        """One step of the state by this batch."""
+        if self.state is None:
+            return
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = self.widen(y_true, y_pred)
+        real = self.is_real(y_true)
+        if mask is not None:
+            real = ops.logical_and(ops.convert_to_tensor(mask), real)
+        y_true, y_pred = self.fill(y_true, y_pred, real)
+        self.state.move_to(self.moved(y_true, y_pred, real, image_shape))
+
+    def moved(self, y_true, y_pred, real, image_shape):
+        """The new value of the state."""
+        raise NotImplementedError

@@ -1,0 +1,187 @@
+"""Loss classes that weigh a box by what other boxes cost: WIoU, GHM-R."""
+
+import warnings
+import weakref
+
+import keras
+
+from boxloss import boxes, checks, ops
+from boxloss.functional import density, weighted
+from boxloss.functional.pair import Pair
+from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.state import GradientHistogram, RunningMean, StatefulLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+def _state(argument, value, cls):
+    """A layer, also from its configuration."""
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if not isinstance(value, cls):
+        raise ValueError(
+            f"`{argument}` must be a boxloss.{cls.__name__}. Received: {argument}={value!r}"
+        )
+    return value
+
+
+_WARNED = weakref.WeakSet()
+
+
+def _warn_once(loss, message):
+    if loss not in _WARNED:
+        _WARNED.add(loss)
+        warnings.warn(message, stacklevel=3)
+
+
+@register
+class WIoULoss(StatefulLoss, OverlapLoss):
+    """`boxloss.functional.wiou_loss`; terms overlap (with its factors), inversion.
+
+    Args:
+        version: 1, 2 or 3.
+        alpha, delta: shape of version 3's factor. gamma: power of version 2's.
+        momentum: how fast the running mean moves, in (0, 1].
+        running_mean: of 1 - o. A number is held fixed (the first call of version 2 or 3 warns of
+            it); a `boxloss.RunningMean` moves at every call, after it was used. See
+            `boxloss.losses.state`.
+    """
+
+    name = "wiou"
+    recovers_disjoint = False
+
+    def __init__(
+        self,
+        *,
+        version=3,
+        alpha=1.9,
+        delta=3.0,
+        gamma=0.5,
+        momentum=1e-2,
+        running_mean=1.0,
+        **arguments,
+    ):
+        super().__init__(**arguments)
+        self.version, self.alpha, self.delta, self.gamma = weighted.check_wiou(
+            version=version, alpha=alpha, delta=delta, gamma=gamma
+        )
+        self.momentum = checks.fraction("momentum", momentum)
+        if isinstance(running_mean, (dict, keras.layers.Layer)):
+            self.state = self.running_mean = _state("running_mean", running_mean, RunningMean)
+        else:
+            self.running_mean = checks.positive("running_mean", running_mean)
+
+    def __call__(self, *args, **kwargs):
+        if self.state is None and self.version > 1:
+            _warn_once(
+                self,
+                f"WIoULoss holds running_mean={self.running_mean} fixed; give it a "
+                "boxloss.RunningMean that the model owns to let it move",
+            )
+        return super().__call__(*args, **kwargs)
+
+    def pair_terms(self, pair):
+        mean = self.running_mean
+        if self.state is not None:
+            mean = self.state.read(ops.dtype_name(pair.w))
+        return weighted.wiou_terms(pair, mean, self.version, self.alpha, self.delta, self.gamma)
+
+    def moved(self, y_true, y_pred, real, image_shape):
+        pair = Pair(self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape))
+        dtype = ops.dtype_name(y_pred)
+        count = ops.cast(real, dtype)
+        sums = ops.all_replicas_sum(
+            ops.stack([ops.sum(ops.stop_gradient(1.0 - pair.iou) * count), ops.sum(count)])
+        )
+        old = self.state.read(dtype)
+        # A batch without boxes says nothing.
+        return old + self.momentum * (ops.divide_or(sums[0], sums[1], old) - old)
+
+    def get_config(self):
+        mean = self.running_mean
+        return {
+            **super().get_config(),
+            "version": self.version,
+            "alpha": self.alpha,
+            "delta": self.delta,
+            "gamma": self.gamma,
+            "momentum": self.momentum,
+            "running_mean": mean
+            if self.state is None
+            else keras.saving.serialize_keras_object(mean),
+        }
+
+
+@register
+class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
+    """`boxloss.functional.ghm_r_loss`; a term a coordinate. Its weights depend on the whole batch.
+
+    Args:
+        mu: where the smoothed L1 bends, in the unit of the coordinates.
+        bins: number of bins of the gradient norm.
+        momentum: of the counts: momentum * old + (1 - momentum) * those of the batch (on all
+            replicas); 0 uses the batch alone. Above 0 it needs `histogram`: without, the first call
+            warns and every batch stands alone.
+        histogram: a `boxloss.GradientHistogram` of as many bins. See `boxloss.losses.state`.
+    """
+
+    name = "ghm_r"
+    # The cost of a box depends on the others of the batch.
+    uses_batch = True
+
+    def __init__(self, *, mu=0.02, bins=10, momentum=0.0, histogram=None, **arguments):
+        super().__init__(**arguments)
+        self.mu, self.bins, self.momentum = density.check_ghm_r(mu=mu, bins=bins, momentum=momentum)
+        if histogram is not None:
+            self.state = _state("histogram", histogram, GradientHistogram)
+            if self.state.bins != self.bins:
+                raise ValueError(
+                    "`histogram` must have as many bins as the loss. "
+                    f"Received: {self.state.bins} bins, bins={self.bins}"
+                )
+        self.histogram = self.state
+
+    def __call__(self, *args, **kwargs):
+        if self.state is None and self.momentum > 0:
+            _warn_once(
+                self,
+                f"GHMRBoxLoss uses the counts of each batch alone, as if momentum={self.momentum} "
+                "were 0; give it a boxloss.GradientHistogram that the model owns",
+            )
+        return super().__call__(*args, **kwargs)
+
+    def coordinate_errors(self, difference):
+        return density.smoothed_l1(difference, self.mu)
+
+    def _counts(self, index, real):
+        """Counts (bins,) to weigh by, and their number in this batch."""
+        counted = ops.equal(index, index)
+        if real is not None:
+            counted = ops.logical_and(counted, ops.expand_dims(real, -1))
+        counts = density.histogram(index, counted, self.bins, "float32")
+        total = ops.sum(counts)
+        if self.state is not None:
+            counts = self.momentum * self.state.read("float32") + (1.0 - self.momentum) * counts
+        return counts, total
+
+    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+        errors = super().masked_errors(y_true, y_pred, real, image_shape)
+        cost = errors.coordinate_errors
+        dtype = ops.dtype_name(cost)
+        index = density.bin_of(cost, self.mu, self.bins)
+        counts, total = (ops.cast(x, dtype) for x in self._counts(index, real))
+        cost = cost * density.density_weights(index, counts, total)
+        share = 0.25 if self.coordinate_reduction == "mean" else 1.0
+        names = boxes.coordinate_names(self.coordinate_format)
+        terms = dict(zip(names, ops.unstack(cost * share, 4, axis=-1), strict=True))
+        return errors._replace(terms=terms, coordinate_errors=cost)
+
+    def moved(self, y_true, y_pred, real, image_shape):
+        cost = super().masked_errors(y_true, y_pred, real, image_shape).coordinate_errors
+        return self._counts(density.bin_of(cost, self.mu, self.bins), real)[0]
+
+    def get_config(self):
+        state = None if self.state is None else keras.saving.serialize_keras_object(self.state)
+        config = {"mu": self.mu, "bins": self.bins, "momentum": self.momentum, "histogram": state}
+        return {**super().get_config(), **config}

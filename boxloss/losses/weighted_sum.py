@@ -1,0 +1,106 @@
+"""Several box losses as one."""
+
+import keras
+
+from boxloss import checks, ops
+from boxloss.losses.base import BoxLoss, Errors
+from boxloss.losses.coordinate import CoordinateLoss
+
+register = keras.utils.register_keras_serializable(package="boxloss")
+
+
+@register
+class WeightedSum(BoxLoss):
+    """A weighted sum of box losses, a loss like any other: `WeightedSum({"l1": 5.0, "giou": 2.0})`.
+
+    Terms are prefixed, "giou/hull", and hold their weight. `coordinate_errors` are the weighted
+    ones of the members that measure coordinates, |y_pred - y_true| in xyxy if there are none.
+
+    Args:
+        losses: {name or loss object: weight}, or pairs of them, weights at least 0. Objects must
+            have the sum's format; mining, normalizer and reductions are those of the sum. Members'
+            names must differ.
+        The rest, keyword-only, as `BoxLoss`.
+    """
+
+    name = "weighted_sum"
+
+    def __init__(self, losses, **arguments):
+        from boxloss.losses import get
+
+        super().__init__(**arguments)
+        pairs = losses.items() if isinstance(losses, dict) else losses
+        self.losses = []
+        for member, weight in pairs:
+            if isinstance(member, dict):
+                member = keras.saving.deserialize_keras_object(member)
+            if isinstance(member, str):
+                member = get(
+                    member,
+                    bounding_box_format=self.bounding_box_format,
+                    image_shape=self.image_shape,
+                )
+            if getattr(member, "kind", None) != "box":
+                given = getattr(member, "name", member)
+                raise ValueError(
+                    f"`losses` must be losses of kind 'box'. Received: {given!r} in losses"
+                )
+            if member.bounding_box_format != self.bounding_box_format:
+                raise ValueError(
+                    "`losses` must have the `bounding_box_format` of the sum, "
+                    f"{self.bounding_box_format!r}. Received: "
+                    f"{member.name!r} with bounding_box_format={member.bounding_box_format!r}"
+                )
+            self.losses.append((member, checks.non_negative("weight", weight)))
+        names = [member.name for member, _ in self.losses]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"`losses` must have different names. Received: {names!r}")
+        minima = [member.minimum for member, _ in self.losses]
+        if None not in minima:
+            self.minimum = float(sum(w * m for (_, w), m in zip(self.losses, minima, strict=True)))
+        self.recovers_disjoint = any(member.recovers_disjoint for member, _ in self.losses)
+        self.recovers_inverted = any(member.recovers_inverted for member, _ in self.losses)
+
+    @property
+    def is_pure(self):
+        return all(getattr(member, "is_pure", True) for member, _ in self.losses)
+
+    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+        value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
+        self.move(y_true, y_pred, mask, image_shape)
+        return value
+
+    def move(self, y_true, y_pred, mask=None, image_shape=None):
+        """One step of the states of the members that have one."""
+        for member, _ in self.losses:
+            if hasattr(member, "move"):
+                member.move(y_true, y_pred, mask, image_shape)
+
+    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+        return self._merge(
+            [member.masked_errors(y_true, y_pred, real, image_shape) for member, _ in self.losses]
+        )
+
+    def errors(self, y_true, y_pred, image_shape=None):
+        return self._merge(
+            [member.errors(y_true, y_pred, image_shape) for member, _ in self.losses]
+        )
+
+    def _merge(self, parts):
+        terms, coordinates = {}, None
+        for (member, weight), part in zip(self.losses, parts, strict=True):
+            for name, term in part.terms.items():
+                terms[f"{member.name}/{name}"] = weight * term
+            if isinstance(member, CoordinateLoss):
+                scaled = weight * part.coordinate_errors
+                coordinates = scaled if coordinates is None else coordinates + scaled
+        residuals = parts[0].residuals
+        if coordinates is None:
+            coordinates = ops.even_abs(residuals)
+        return Errors(terms, residuals, coordinates)
+
+    def get_config(self):
+        losses = [
+            (keras.saving.serialize_keras_object(member), weight) for member, weight in self.losses
+        ]
+        return {**super().get_config(), "losses": losses}
