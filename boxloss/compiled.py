@@ -169,19 +169,24 @@ class Compiled:
         """The gradient for one argument, a function of all arguments and of the upstream ones."""
         import tensorflow as tf
 
-        @tf.function(jit_compile=True, autograph=False)
         def backward(tensors, upstream):
-            with tf.GradientTape() as tape:
-                tape.watch(tensors[index])
-                outcome = tf.nest.flatten(self._traced(*tensors))
-            return tape.gradient(
-                [x for x in outcome if x is not None],
-                tensors[index],
-                output_gradients=upstream,
-                unconnected_gradients="zero",
-            )
+            self.traces += 1
+            return self._gradient(index, tensors, upstream)
 
-        return backward
+        return tf.function(backward, jit_compile=True, autograph=False)
+
+    def _gradient(self, index, tensors, upstream):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors[index])
+            outcome = tf.nest.flatten(self.function(*tensors))
+        return tape.gradient(
+            [x for x in outcome if x is not None],
+            tensors[index],
+            output_gradients=upstream,
+            unconnected_gradients="zero",
+        )
 
     def _xla(self, tensors):
         """Value and gradient are compiled apart: nothing but the arguments is kept between them.
@@ -209,6 +214,10 @@ class Compiled:
             outcome = [x for x in tf.nest.flatten(structure) if x is not None]
 
             def gradient(*upstream):
+                wanted = [x for x in (*tensors, *upstream) if x is not None]
+                if record.should_record_backprop(wanted):
+                    # A second derivative: XLA takes minutes to compile that of a fused loop.
+                    return [self._gradient(index, tensors, upstream) for index in watched]
                 return [self._backward(index)(tensors, upstream) for index in watched]
 
             return outcome, gradient
