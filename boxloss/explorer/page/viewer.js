@@ -118,5 +118,8 @@ function startViewer() {
   $("viewer-previous").addEventListener("click", () => showInViewer(view.place - 1));
   $("viewer-next").addEventListener("click", () => showInViewer(view.place + 1));
   $("viewer-close").addEventListener("click", () => $("viewer").close());
-  $("viewer").addEventListener("close", () => focusRow(view.place));
+  $("viewer").addEventListener("close", () => {
+    // The event comes late: whoever types in a field by then stays there.
+    if (!document.activeElement?.closest("input, select")) focusRow(view.place);
+  });
 }
