@@ -143,7 +143,8 @@ def test_a_compiled_model_reports_it_and_keeps_it_when_saved(tmp_path):
 def test_wrong_input_says_what_is_wrong():
     with pytest.raises(ValueError) as error:
         MeanIoU().update_state(TRUTH, PREDICTION[:, :1])
-    assert str(error.value) == (
+    # Keras 2 puts its own words around it.
+    assert (
         "`y_true` and `y_pred` must be boxes of the same shape (B, N). "
         "Received: y_true.shape=(2, 3, 4), y_pred.shape=(2, 1, 4)"
-    )
+    ) in str(error.value)

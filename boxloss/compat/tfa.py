@@ -11,7 +11,8 @@ Knowingly different (the bugs that are not kept):
   loss with gradient 0.
 - A box with a side of 0 against a true side above 0 has a gradient that opens it. Two equal boxes
   without area cost 0; TFA charges 1 for a row of padding.
-- Ties between sides split the gradient evenly: an exact match has gradient 0, in TFA 1 / side.
+- Ties between sides split the gradient evenly: an exact match has gradient 0; 1 / side in TFA's
+  mode "iou".
 - Boxes whose areas leave the range of the dtype: TFA gives NaN or 1 - 0; arithmetic here is float32
   (float64 for float64) in units of the pair.
 - The gradient of the focal loss is finite for `gamma` below 1; probabilities that are the output of
