@@ -1,7 +1,8 @@
 """`keras.ops` for JAX and PyTorch, without its narrowing of float64 to float32.
 
 Keras' dtype rules know 64 bits on TensorFlow only: some operations give float32 for float64 on the
-other backends. For float64 those are taken from the backend itself here; all else is keras.ops.
+other backends, and `clip` rounds its bounds to float32 on PyTorch. For float64 those are taken from
+the backend itself here; all else is keras.ops.
 """
 
 import keras
@@ -18,6 +19,7 @@ NARROWING = (
     "arctan",
     "arctan2",
     "ceil",
+    "clip",
     "cos",
     "cosh",
     "floor",

@@ -81,8 +81,8 @@ def test_ties_keep_the_lower_index(scope):
 
 
 def test_a_fraction_that_is_exact_on_paper_keeps_no_box_too_many():
-    # 0.1 * 30 is 3.0000000000000004 in floating point, 0.29 * 100 is 28.999999999999996.
-    for fraction, n, kept in ((0.1, 30, 3), (0.29, 100, 29), (0.7, 10, 7), (1e-3, 5, 1)):
+    # In float32 0.3 * 50 is a little above 15, and 0.6 * 25, 0.15 * 100.
+    for fraction, n, kept in ((0.3, 50, 15), (0.6, 25, 15), (0.15, 100, 15), (1e-3, 5, 1)):
         errors = np.arange(1, n + 1, dtype="float32")[None]
         loss = boxloss.L1BoxLoss(mining=HardestBoxes(fraction=fraction))
         got = gradient_of(loss, *boxes_with(errors, np.ones((1, n), bool)))
@@ -91,10 +91,13 @@ def test_a_fraction_that_is_exact_on_paper_keeps_no_box_too_many():
 
 def test_a_nan_is_the_hardest_and_reaches_the_loss():
     truth, prediction = boxes_with()
-    prediction[1, 2, 0] = np.nan
-    for mining in (HardestBoxes(count=1), HardestBoxes(count=1, scope="batch")):
-        images = boxloss.L1BoxLoss(mining=mining).tensors(truth, prediction).numpy().image_losses
-        assert np.isnan(images[1])
+    prediction[0, 3, 0] = np.nan
+    for scope in ("image", "batch"):
+        loss = boxloss.L1BoxLoss(mining=HardestBoxes(count=1, scope=scope))
+        images = loss.tensors(truth, prediction).numpy().image_losses
+        assert np.isnan(images[0])
+        # The one kept box of the batch is the NaN, not the 9 of the second image.
+        assert images[1] == (9 if scope == "image" else 0)
 
 
 # HardestImages ------------------------------------------------------------------------------------

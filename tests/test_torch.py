@@ -1,0 +1,169 @@
+"""The PyTorch backend (`make test-torch`): autograd gives the numbers of the other backends.
+
+test_losses.py, test_properties.py and others run on PyTorch as well; here is what needs torch.
+"""
+
+import keras
+import numpy as np
+import pytest
+from checked_rows import ARGUMENTS as ROW_ARGUMENTS
+from checked_rows import PAIRS, ROWS
+from loss_table import REQUIRED
+
+import boxloss
+from boxloss import ops
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.skipif(ops.backend() != "torch", reason="needs KERAS_BACKEND=torch"),
+]
+
+# Recorded with TensorFlow 2.21 (Keras 3.15.1), float32, by GradientTape: the gradient (2, 3, 4) of
+# loss(TRUTH, PREDICTION) with respect to the prediction.
+TRUTH = [
+    [[90, 95, 170, 190], [14, 35, 49, 88], [4, 2, 11, 19]],
+    [[10, 40, 90, 52], [0, 0, 4, 6], [-1, -1, -1, -1]],
+]
+PREDICTION = [
+    [[100, 80, 180, 200], [12.5, 33.25, 47.75, 90.5], [3, 4, 9, 21]],
+    [[35, 8, 51, 96], [7, 1, 9, 5], [3, 3, 5, 5]],
+]
+# fmt: off
+TENSORFLOW = {
+    "l1": (
+        48.333332,
+        [[[0.16666667, -0.16666667, 0.16666667, 0.16666667],
+          [-0.16666667, -0.16666667, -0.16666667, 0.16666667],
+          [-0.16666667, 0.16666667, -0.16666667, 0.16666667]],
+         [[0.25, -0.25, -0.25, 0.25],
+          [0.25, 0.25, 0.25, -0.25],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+    "smooth_l1": (
+        46.333332,
+        [[[0.16666667, -0.16666667, 0.16666667, 0.16666667],
+          [-0.16666667, -0.16666667, -0.16666667, 0.16666667],
+          [-0.16666667, 0.16666667, -0.16666667, 0.16666667]],
+         [[0.25, -0.25, -0.25, 0.25],
+          [0.25, 0.25, 0.25, -0.25],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+    "iou": (
+        0.64423668,
+        [[[0.0012518438, -0.00079662778, 0.0011949416, 0.00079662778],
+          [-0.0039286939, -0.0024189774, -0.0039463593, 0.0024189774],
+          [-0.009969038, 0.0051213494, -0.01595046, 0.0035184838]],
+         [[0.00060823973, -0.00016219722, -0.00060823973, 0.00016219722],
+          [0.0, 0.0, 0.0, 0.0],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+    "giou": (
+        0.92967647,
+        [[[0.0016376462, -0.00091879861, 0.0011520747, 0.00091879861],
+          [-0.0039170855, -0.0025112752, -0.0042853346, 0.0025112752],
+          [-0.011339652, 0.0062178401, -0.018143442, 0.0053652069]],
+         [[0.0033071034, -0.0004721146, -0.0033071034, 0.0004721146],
+          [0.018518519, 0.0092592593, -0.0020576138, -0.0092592593],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+    "diou": (
+        0.72597367,
+        [[[0.0013259178, -0.00080675125, 0.0012627193, 0.00076971418],
+          [-0.0039772438, -0.0024035955, -0.0039960723, 0.0024307114],
+          [-0.010465001, 0.0059056627, -0.016538695, 0.0040836516]],
+         [[0.0004845123, -3.7450129e-05, -0.0007319671, 0.00024955417],
+          [0.012820514, 0.0, 0.00098619331, 0.0],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+    "ciou": (
+        0.78957939,
+        [[[0.0013270986, -0.00080753845, 0.0012615385, 0.00077050138],
+          [-0.0039770878, -0.0024036914, -0.0039962279, 0.0024308073],
+          [-0.010464206, 0.0059053823, -0.016539488, 0.0040839319]],
+         [[0.001610752, -0.00024222095, -0.0018582067, 0.000454325],
+          [0.012851904, -1.5695203e-05, 0.00095480308, 1.5695203e-05],
+          [0.0, 0.0, 0.0, 0.0]]],
+    ),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", TENSORFLOW)
+def test_autograd_gives_the_gradient_that_tensorflow_gives(name):
+    import torch
+
+    prediction = torch.tensor(PREDICTION, requires_grad=True)
+    loss = boxloss.get(name, **REQUIRED.get(name, {}))(torch.tensor(TRUTH), prediction)
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    value, gradient = TENSORFLOW[name]
+    np.testing.assert_allclose(loss.item(), value, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prediction.grad.numpy(), gradient, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row, pair, value, gradient", ROWS, ids=lambda x: str(x)[:30])
+def test_float64_agrees_to_ten_digits_with_the_checked_rows(row, pair, value, gradient):
+    import torch
+
+    name, arguments = ROW_ARGUMENTS[row]
+    if name not in boxloss.names("box"):
+        pytest.skip("its inputs are read in test_losses.py and the files of its kind")
+    boxes, truth = PAIRS[pair]
+    prediction = torch.tensor([[boxes]], dtype=torch.float64, requires_grad=True)
+    loss = boxloss.get(name, **arguments, dtype="float64")
+    got = loss(torch.tensor([[truth]], dtype=torch.float64), prediction)
+    assert got.dtype == torch.float64
+    # The rows are written with ten digits.
+    np.testing.assert_allclose(got.item(), value, rtol=6e-10, atol=1e-10)
+    got.backward()
+    close = {"rtol": 1e-6, "atol": 1e-6 * np.abs(gradient).max()}
+    np.testing.assert_allclose(prediction.grad[0, 0].numpy(), gradient, **close)
+
+
+def test_a_torch_loop_trains_on_a_loss():
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 8)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.05)
+    x = torch.randn(6, 3)
+    corner = torch.rand(6, 2, 2)
+    truth = torch.cat([corner, corner + 0.5 + torch.rand(6, 2, 2)], dim=-1)
+    truth[::2, 1] = -1
+    loss = boxloss.CIoULoss()
+    losses = []
+    for _ in range(60):
+        value = loss(truth, layer(x).reshape(6, 2, 4))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_fit_trains_and_saves_on_torch(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Reshape((3, 4))(keras.layers.Dense(12)(inputs)))
+    model.compile(keras.optimizers.Adam(0.5), loss=boxloss.CIoULoss(normalizer="batch"))
+    x = np.eye(2, 3, dtype="float32")
+    y = np.float32(TRUTH)
+    history = model.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    model.save(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        back.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-6
+    )
+
+
+def test_operations_keep_float64():
+    from boxloss import ops_float64
+
+    x = np.array([0.3, -0.6], "float64")
+    two = {name: (0.1 + 0 * x,) for name in ("arctan2", "logaddexp", "maximum", "minimum")}
+    for name in ops_float64.NARROWING:
+        rest = {**two, "clip": (-0.1, 0.1)}.get(name, ())
+        got = getattr(ops, name)(ops.convert_to_tensor(x), *rest)
+        assert ops.dtype_name(got) == "float64", name
+        expected = getattr(np, name)(x, *rest)
+        np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-15, err_msg=name)
