@@ -147,7 +147,7 @@ def test_nothing_larger_than_boxes_by_locations_is_made():
             for output in operation.outputs:
                 largest = max(largest, output.shape.num_elements() or 0)
 
-    for part in (assignment._affinity.__wrapped__, assignment._settle.__wrapped__):
+    for part in (assignment.aligned._affinity.__wrapped__, assignment.aligned._settle.__wrapped__):
         if part.__name__ == "_affinity":
             inputs = (scores, boxes, POINTS, truth, labels, ignore, 0.5, 6.0, 8.0)
         else:

@@ -22,7 +22,7 @@ class DecodedBoxLoss(keras.losses.Loss):
 
     Args:
         loss: a `BoxLoss` (or its name) with bounding_box_format "xyxy"; its reduction counts.
-        coder: of `boxloss.coders`, or any object alike; `y_pred` (B, A, coder.size) is what it decodes.
+        coder: of `boxloss.coders`, or alike; `y_pred` (B, A, coder.size) is what it decodes.
         truth: "boxes": `y_true` (B, A, 4) is xyxy, padded with rows of -1. "encoded": it is encoded
             like `y_pred`; rows of -1 are no padding then, and a mask or weights say which count.
     """
