@@ -14,13 +14,17 @@ PARAMETRIZATIONS = {"cxcywh": "center_xywh", "xyxy": "xyxy"}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # of Adam's paper
 
 
-def compiled(function):
-    """`function` compiled by the backend in use."""
+def compiled(function, *arrays):
+    """`function` compiled by the backend in use for `arrays` (numpy) of these shapes and dtypes."""
     if ops.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Without AutoGraph: there is no Python control flow to rewrite, and tracing is faster.
-        return tf.function(function, jit_compile=True, autograph=False)
+        # Without AutoGraph: there is no Python control flow to rewrite, and tracing is faster. A
+        # concrete function does not warn that the next loss is another function.
+        graph = tf.function(function, jit_compile=True, autograph=False).get_concrete_function(
+            *(tf.TensorSpec(array.shape, array.dtype) for array in arrays)
+        )
+        return lambda *arrays: graph(*map(tf.constant, arrays))
     import jax
 
     return jax.jit(function)

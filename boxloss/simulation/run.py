@@ -146,7 +146,7 @@ def _chunk_program(loss, protocol, parametrization, dtype, cases):
         alone = count(ops.logical_not(overlapped))
         return errors, iou_losses, above, alone, count(ops.logical_not(ordered))
 
-    return loop.compiled(program)
+    return loop.compiled(program, np.zeros((CHUNK, 2), dtype))
 
 
 def _chunks(points):
@@ -245,6 +245,11 @@ def _map(work, chunks, workers, progress):
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _evaluated(program, *arrays):
+    """`program(*arrays)` compiled, as numpy."""
+    return np.asarray(ops.convert_to_numpy(loop.compiled(program, *arrays)(*arrays)))
+
+
 def trajectory(
     loss,
     y_true,
@@ -278,7 +283,7 @@ def trajectory(
         )
         return way
 
-    return np.asarray(ops.convert_to_numpy(loop.compiled(program)(y_true, start)))
+    return _evaluated(program, y_true, start)
 
 
 def descent_direction(
@@ -295,4 +300,4 @@ def descent_direction(
         slopes = loop.slope(tensor_loss, y_true, state, parametrization)
         return -ops.stack(slopes, axis=-1)
 
-    return np.asarray(ops.convert_to_numpy(loop.compiled(program)(y_true, y_pred)))
+    return _evaluated(program, y_true, y_pred)
