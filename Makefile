@@ -31,6 +31,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[train,dev]"
 	touch $@
 
+# The metrics are the last line of stdout; the page is $(DEMO)/run/explorer/index.html.
+demo: $(READY)
+	rm -rf $(DEMO)
+	$(BIN)/boxloss make-synthetic --out $(DEMO)/data --count 1500 --image-size 128 --seed 1
+	$(BIN)/boxloss train --images $(DEMO)/data/images --annotations $(DEMO)/data/annotations.json \
+		--image-size 128 --epochs 8 --batch-size 16 --no-augment --evaluate-every 8 --quiet \
+		--out $(DEMO)/run
+	$(BIN)/python scripts/picture.py $(DEMO)/run
+
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -q -rs
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(MATHEMATICS)
