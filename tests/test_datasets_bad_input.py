@@ -315,6 +315,15 @@ def test_a_broken_voc_object_is_dropped(place, broken, line):
     assert len(read) == 2
 
 
+def test_broken_voc_objects_keep_their_number(place):
+    write_voc(place, xml(thing(corners="1 1 1 1".split()) + thing(), name="b.png"))
+    (place / "labels" / "c.xml").write_text(xml(thing(), name="c.png"))
+    (place / "images" / "c.png").write_bytes(PICTURE)
+    read = datasets.load(place / "images", place / "labels")
+    assert [record.annotation_ids for record in read.records] == [[1], [3], [4]]
+    assert [record.image_id for record in read.records] == [1, 2, 3]
+
+
 LAUGHS = '<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>'
 XXE = '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
 READABLE = "must be a readable XML file without a document type. Received: "

@@ -31,7 +31,7 @@ class AnnotatedImage:
 
     source: the annotation file. item: how a problem names the image ("image 3").
     file_names: where the image may lie, relative to the image folder, the first that exists counts.
-    width, height: None where the source does not tell. box_format: "xywh", "xyxy" or
+    width, height: None or 0 where the source does not tell. box_format: "xywh", "xyxy" or
     "rel_center_xywh" (as Keras names them).
     """
 

@@ -19,14 +19,14 @@ from boxloss.datasets.record import DataSet, Record
 from boxloss.files import write_atomically
 
 CLASSES = ("circle", "rectangle", "triangle")
-MAX_SHAPES = 6
-SCALES = (0.14, 0.45)  # longer side of a shape / shorter side of the picture
+MAX_SHAPES = 5
+SCALES = (0.18, 0.5)  # longer side of a shape / shorter side of the picture
 VISIBLE = 0.5
 # Middle of each class' hues, in degrees, and how far they stray: classes differ in shape and, most
 # of the time, in colour, so that a small detector tells them apart after minutes of training.
 HUES = {"circle": 10.0, "rectangle": 130.0, "triangle": 250.0}
 STRAY = 50.0
-CONTRAST = 70.0  # distance of a shape's colour from what is behind it, of 441 at most
+CONTRAST = 110.0  # distance of a shape's colour from what is behind it, of 441 at most
 QUALITY = 95
 WRITERS = {
     "coco": lambda dataset, folder: coco.write(dataset, folder / "annotations.json"),
@@ -125,7 +125,7 @@ def _record(path, number, image, boxes, labels, first_id):
 
 
 def picture(rng, image_size, max_size=None, classes=CLASSES):
-    """(image uint8 (H, W, 3) RGB, boxes float32 (n, 4) xyxy, labels int64 (n,)), n in 1..6.
+    """(image uint8 (H, W, 3) RGB, boxes float32 (n, 4) xyxy, labels int64 (n,)), n in 1..5.
 
     Labels count the sorted `classes`.
     """
@@ -160,7 +160,7 @@ def _place(rng, kind, owner, pixels, tries=10):
     """(x, y, mask) of a shape that leaves enough of the earlier ones visible, or None."""
     height, width = owner.shape
     for _ in range(tries):
-        # Log-uniform: as many shapes between 14 and 20 % as between 31 and 45 %.
+        # Log-uniform: as many shapes between 18 and 30 % as between 30 and 50 %.
         scale = np.exp(rng.uniform(*np.log(SCALES)))
         mask = shape(rng, kind, scale * min(height, width))
         h, w = mask.shape
@@ -198,12 +198,12 @@ def shape(rng, kind, side):
 
 
 def background(rng, height, width):
-    """Smooth noise of several scales in random colours, with fine grain; uint8 (H, W, 3)."""
+    """Smooth noise of several scales around a dull colour, with fine grain; uint8 (H, W, 3)."""
     cv2 = opencv()
     image = np.empty((height, width, 3), "float32")
-    image[:] = rng.uniform(60, 195, 3)
+    image[:] = rng.uniform(70, 185) + rng.uniform(-25, 25, 3)
     for cells in (3, 7, 17):
-        noise = rng.normal(0, 40 / np.sqrt(cells), (cells, cells, 3)).astype("float32")
+        noise = rng.normal(0, 28 / np.sqrt(cells), (cells, cells, 3)).astype("float32")
         image += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
     image += grain(rng, height, width)
     return np.clip(image, 0, 255).astype("uint8")
@@ -223,9 +223,10 @@ def colour_of(rng, kind):
 def paint(rng, window, mask, kind):
     """Colour the pixels of `mask` in `window` (a view of the picture) in one textured colour."""
     behind = window[mask].mean(axis=0)
-    colour = colour_of(rng, kind)
-    while np.linalg.norm(colour - behind) < CONTRAST:
-        colour = colour_of(rng, kind)
+    colours = np.array([colour_of(rng, kind) for _ in range(8)])
+    contrast = np.linalg.norm(colours - behind, axis=-1)
+    # The first that stands out from what is behind, or else the one that does most.
+    colour = colours[np.argmax(np.minimum(contrast, CONTRAST))]
     height, width = mask.shape
     shade = np.linspace(-15, 15, width)[None, :, None] * rng.uniform(-1, 1)
     texture = colour + shade + grain(rng, height, width)

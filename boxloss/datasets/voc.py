@@ -91,9 +91,9 @@ def _file_names(tree, name):
 
 
 def _side(tree, key):
-    """A side in pixels; None where the file has none, or 0, as some tools write."""
+    """A side in pixels; None where the file has none."""
     try:
-        return int(float(tree.findtext(key))) or None
+        return int(float(tree.findtext(key)))
     except (TypeError, ValueError, OverflowError):
         return None
 
