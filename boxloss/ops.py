@@ -7,6 +7,7 @@ only the few operations that no library offers, or that differ between backends 
 a box loss has its kinks.
 """
 
+import builtins
 import math
 
 import keras
@@ -31,7 +32,8 @@ def __getattr__(name):
         operation = getattr(_ops, name)
     except AttributeError:
         raise AttributeError(f"module 'boxloss.ops' has no attribute {name!r}") from None
-    globals()[name] = operation
+    if not hasattr(builtins, name):  # `ops.all` must not become what this file calls `all`
+        globals()[name] = operation
     return operation
 
 

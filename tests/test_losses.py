@@ -648,3 +648,8 @@ def test_a_matrix_holds_every_pair(name):
     for i, j, k in np.ndindex(matrix.shape):
         expected = 1 - ORACLES[name](a[i, j], b[i, k])
         np.testing.assert_allclose(matrix[i, j, k], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_operations_named_like_builtins_do_not_replace_them():
+    assert ops.all(as_tensor(np.array([True]))) and ops.any(as_tensor(np.array([True])))
+    assert ops.arithmetic_dtype(np.float64([1]), np.float32([1])) == "float32"
