@@ -111,6 +111,13 @@ def test_fifty_points_give_the_sums_of_the_exact_gradients(name):
     assert (result.never_overlap > 0.8) == (name == "iou")
 
 
+def test_float32_goes_the_same_way_up_to_step_20():
+    wide = simulation.simulate("giou", points="vogel10", dtype="float64")
+    narrow = simulation.simulate("giou", points="vogel10", dtype="float32")
+    np.testing.assert_allclose(narrow.errors[:21], wide.errors[:21], rtol=1e-5)
+    np.testing.assert_allclose(narrow.sum, wide.sum, rtol=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VOGEL_500)
 def test_five_hundred_points_give_the_sums_of_the_exact_gradients(name):

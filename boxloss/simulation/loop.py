@@ -7,6 +7,7 @@ is written again here. TensorFlow (XLA) and JAX.
 import numpy as np
 
 from boxloss import boxes, ops
+from boxloss.compiled import sides_apart
 from boxloss.functional.overlap import total
 from boxloss.losses import IoULoss
 
@@ -56,7 +57,9 @@ def parametrize(box, parametrization):
 
 def iou_errors(y_true, y_pred):
     """1 - IoU (...) of ordered and inverted boxes alike."""
-    return IoULoss(dtype=ops.dtype_name(y_pred)).errors(y_true, y_pred).terms["overlap"]
+    loss = IoULoss(dtype=ops.dtype_name(y_pred))
+    with sides_apart():
+        return loss.errors(y_true, y_pred).terms["overlap"]
 
 
 def slope(loss, y_true, state, parametrization):
@@ -66,7 +69,8 @@ def slope(loss, y_true, state, parametrization):
         # The sum over boxes: each error depends on its own box only.
         return ops.sum(total(loss.errors(y_true, xyxy(state, parametrization)).terms))
 
-    return gradient(summed, state)
+    with sides_apart():
+        return gradient(summed, state)
 
 
 def _descend(state, slopes, rate, step_scale):
