@@ -7,7 +7,6 @@ losses (B,), and at last the scalar.
 from typing import NamedTuple
 
 from boxloss import assignment, boxes, coders, losses, ops
-from boxloss.assignment import compiled
 
 # The criterion decides these; a loss that brought its own would reduce twice.
 RESERVED = ("bounding_box_format", "box_reduction", "normalizer", "reduction", "mining")
@@ -63,6 +62,9 @@ class Criterion:
         self.loss, self.bins = loss, bins
         self.box_weight, self.class_weight = box_weight, class_weight
         self.bin_weight = bin_weight
+        if bins:
+            arguments = {"coordinate_reduction": "mean", "normalizer": "none"}
+            self.bin_loss = losses.get("dfl", bins=bins, **arguments)
 
     def assign(self, truth, outputs, points):
         """Task-aligned targets, see `assignment.task_aligned`."""
@@ -99,8 +101,10 @@ class Criterion:
             "class": self.class_weight * ops.sum(errors["class"] / total, axis=-1),
         }
         if self.bins:
-            errors["bins"] = self._bin_errors(target, distribution, points, steps)
-            parts["bins"] = self.bin_weight * ops.sum(errors["bins"] * weights, axis=-1)
+            sides = coders.boxes_to_distances(target.boxes, points) / steps
+            tensors = self.bin_loss.tensors(sides, distribution, weights, mask=found)
+            errors["bins"] = tensors.box_errors
+            parts["bins"] = self.bin_weight * tensors.image_losses
         return errors, parts
 
     def _class_errors(self, target, logits):
@@ -109,23 +113,3 @@ class Criterion:
         soft = chosen * ops.expand_dims(target.quality, -1)
         summed = ops.sum(soft_cross_entropy(soft, logits), axis=-1)
         return ops.where(ops.equal(target.labels, -1), ops.zeros_like(summed), summed)
-
-    def _bin_errors(self, target, distribution, points, steps):
-        """(B, A): distribution focal loss, mean over the four sides, 0 where there is no box."""
-        sides = coders.boxes_to_distances(target.boxes, points) / steps
-        sides = ops.clip(sides, 0.0, self.bins - 1.01)
-        errors = ops.mean(soft_bins(sides, distribution, self.bins), axis=-1)
-        return ops.where(ops.greater_equal(target.index, 0), errors, ops.zeros_like(errors))
-
-
-def soft_bins(sides, logits, bins):
-    """Cross-entropy (..., 4) of logits (..., 4 * bins) with the two bins around each distance."""
-    shape = ops.shape(sides)
-    log_probability = ops.log_softmax(ops.reshape(logits, (*shape, bins)), axis=-1)
-    ticks = ops.arange(bins, dtype="float32")
-    # A hat of width 1 about the distance: 1 - f at the bin below, f at the one above, 0 elsewhere.
-    share = ops.relu(1.0 - ops.absolute(ops.expand_dims(sides, -1) - ticks))
-    return -ops.sum(share * log_probability, axis=-1)
-
-
-__all__ = ["Costs", "Criterion", "box_loss", "compiled", "soft_bins", "soft_cross_entropy"]

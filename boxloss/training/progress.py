@@ -162,9 +162,12 @@ class Progress(keras.callbacks.Callback):
             + ("" if self.position["worse"] else " (best)"),
             file=sys.stderr,
         )
-        if self.options.patience and self.position["worse"] >= self.options.patience:
+        if self.patience_is_over():
             print(f"no better AP in {self.options.patience} evaluations: stop", file=sys.stderr)
             self.model.stop_training = True
+
+    def patience_is_over(self):
+        return bool(self.options.patience) and self.position["worse"] >= self.options.patience
 
     def _write_histories(self):
         names = list(dict.fromkeys(name for row in self.history for name in row))
@@ -211,7 +214,10 @@ class averaged:
     def __enter__(self):
         variables = self.model.trainable_variables
         self.raw = [np.array(variable) for variable in variables]
-        for variable, value in zip(variables, self.model.optimizer.averages(), strict=True):
+        # Under float16 Keras wraps the optimizer to scale the loss.
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        for variable, value in zip(variables, optimizer.averages(), strict=True):
             variable.assign(value)
 
     def __exit__(self, *error):

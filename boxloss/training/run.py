@@ -109,6 +109,8 @@ def fit(model, batches, progress, options, verbose):
     """Keras' `fit` from the position of `progress` to the last epoch."""
     first = progress.position["epoch"]
     batches.epoch = first
+    if progress.patience_is_over():  # a resumed run that had stopped early
+        return
     common = {"callbacks": [progress], "shuffle": False, "verbose": verbose}
     try:
         # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
