@@ -43,6 +43,17 @@ def test_shapes_have_the_size_asked_for(kind):
         assert abs(max(synthetic.shape(rng, kind, side).shape) - side) <= 2
 
 
+@pytest.mark.parametrize("kind", synthetic.CLASSES)
+def test_a_shape_stands_out_from_what_is_behind_it(kind):
+    mask = np.ones((20, 20), bool)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        behind = synthetic.colour_of(rng, kind)  # the hardest: a shape of the same class
+        window = np.broadcast_to(behind, (20, 20, 3)).astype("uint8")
+        synthetic.paint(rng, window, mask, kind)
+        assert np.linalg.norm(window.mean(axis=(0, 1)) - behind) > synthetic.CONTRAST - 30
+
+
 def test_one_seed_gives_the_same_images_however_many_are_made(tmp_path):
     synthetic.write(tmp_path / "a", 2, seed=3, image_size=64, suffix=".png")
     synthetic.write(tmp_path / "b", 4, seed=3, image_size=64, suffix=".png")
