@@ -111,11 +111,23 @@ def test_fifty_points_give_the_sums_of_the_exact_gradients(name):
     assert (result.never_overlap > 0.8) == (name == "iou")
 
 
-def test_float32_goes_the_same_way_up_to_step_20():
-    wide = simulation.simulate("giou", points="vogel10", dtype="float64")
-    narrow = simulation.simulate("giou", points="vogel10", dtype="float32")
+def assert_float32_follows_float64(name, points):
+    wide = simulation.simulate(name, points=points, dtype="float64")
+    narrow = simulation.simulate(name, points=points, dtype="float32")
     np.testing.assert_allclose(narrow.errors[:21], wide.errors[:21], rtol=1e-5)
     np.testing.assert_allclose(narrow.sum, wide.sum, rtol=1e-3)
+
+
+# The bound holds for sums over many boxes. A box that bounces about a kink takes another way after
+# the last bit changes: of ten points' boxes one such is 4e-5 of the sum, of 500 points' 2e-6.
+@pytest.mark.parametrize("name", ["diou", "ciou"])
+def test_float32_goes_the_same_way_up_to_step_20(name):
+    assert_float32_follows_float64(name, "vogel50")
+
+
+@pytest.mark.slow
+def test_float32_giou_of_five_hundred_points_goes_the_same_way():
+    assert_float32_follows_float64("giou", "vogel500")
 
 
 @pytest.mark.slow
