@@ -69,7 +69,7 @@ class Progress(keras.callbacks.Callback):
         tables = {
             "epochs": np.array(list(self.image_losses), "int64"),
             "image_losses": np.array(list(self.image_losses.values()), "float32").reshape(
-                len(self.image_losses), -1, parts
+                len(self.image_losses), len(self.train.records), parts
             ),
         }
         checkpoint.save(self.run / CHECKPOINT, self.model, position, tables)

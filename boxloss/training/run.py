@@ -95,14 +95,18 @@ def build(train_set, options):
 
 def start_from(detector, source):
     """Copy the weights of `source` whose names and shapes fit; returns how many did."""
-    given = {weight.path.split("/", 1)[-1]: weight for weight in source.weights}
+    given = {_layer_and_name(weight): weight for weight in source.weights}
     copied = 0
     for weight in detector.weights:
-        other = given.get(weight.path.split("/", 1)[-1])
+        other = given.get(_layer_and_name(weight))
         if other is not None and other.shape == weight.shape:
             weight.assign(other)
             copied += 1
     return copied
+
+
+def _layer_and_name(weight):
+    return tuple(weight.path.split("/")[-2:])
 
 
 def fit(model, batches, progress, options, verbose):

@@ -1,0 +1,87 @@
+"""train, evaluate and predict as a person calls them, on a tiny folder."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from boxloss import cli
+from boxloss.datasets import synthetic
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    synthetic.write(folder, 10, seed=3, image_size=64)
+    return folder
+
+
+def call(capsys, *words):
+    """(exit status, printed object or None, lines for people)."""
+    status = cli.main([str(word) for word in words])
+    printed, told = capsys.readouterr()
+    return status, json.loads(printed) if printed else None, told
+
+
+def data(folder):
+    return "--images", folder / "images", "--annotations", folder / "annotations.json"
+
+
+def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
+    out = tmp_path / "run"
+    tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--quiet")
+    status, metrics, told = call(capsys, "train", *data(shapes), *tiny, "--out", out)
+    assert status == 0 and "Next:" in told
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    assert 0 < metrics["n_images"] < 10
+    assert (out / "explorer" / "index.html").stat().st_size > 1000
+
+    status, evaluated, _ = call(capsys, "evaluate", out, *data(shapes))
+    assert status == 0 and evaluated["n_images"] == 10
+    assert (out / "evaluation" / "boxes.csv").is_file()
+
+    strange = tmp_path / "new"
+    strange.mkdir()
+    for name in ("a <b>.png", "b.png"):
+        cv2.imwrite(str(strange / name), np.full((50, 90, 3), 127, "uint8"))
+    (strange / "broken.jpg").write_bytes(b"no picture")
+    words = ("predict", out, strange, "--out", tmp_path / "found", "--score-threshold", 0.001)
+    status, predicted, _ = call(capsys, *words)
+    assert status == 0 and predicted["images"] == 2 and predicted["unreadable"] == 1
+    results = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert len(results) == predicted["boxes"]
+    assert {row["image_id"] for row in results} <= {"a <b>.png", "b.png"}
+    drawings = sorted(path.name for path in (tmp_path / "found" / "drawings").iterdir())
+    assert len(drawings) == 2 and drawings[0].endswith("a__b_.png")
+
+
+def test_a_misspelt_loss_is_one_line_with_a_near_match(shapes, tmp_path, capsys):
+    status, printed, told = call(
+        capsys, "train", *data(shapes), "--loss", "cioo", "--out", tmp_path / "run"
+    )
+    assert (status, printed) == (2, None)
+    assert "Did you mean 'ciou'? Received: loss='cioo'" in told.splitlines()[-1]
+
+
+def test_validation_images_without_annotations_are_refused(shapes, tmp_path, capsys):
+    words = (*data(shapes), "--val-images", shapes / "images", "--out", tmp_path / "run")
+    status, _, told = call(capsys, "train", *words)
+    assert status == 2
+    assert "`--val-images` and `--val-annotations` must be given together" in told
+
+
+def test_a_folder_without_a_model_is_told(shapes, tmp_path, capsys):
+    status, _, told = call(capsys, "evaluate", tmp_path, *data(shapes))
+    assert status == 2
+    assert "`run` must be a run folder with model.keras. Received: " in told
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_help_has_three_examples_and_the_defaults(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    printed, _ = capsys.readouterr()
+    assert stop.value.code == 0
+    assert printed.count(f"  boxloss {command} ") == 3
+    assert "(default: " in printed
