@@ -30,9 +30,13 @@ def data(folder):
 
 def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     out = tmp_path / "run"
-    tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--quiet")
+    tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--profile")
+    # With the progress bar: stdout must be the JSON object alone.
     status, metrics, told = call(capsys, "train", *data(shapes), *tiny, "--out", out)
-    assert status == 0 and "Next:" in told
+    assert status == 0 and "Next:" in told and "loss: " in told
+    shares = [metrics["profile"][name] for name in ("waiting", "model", "loss")]
+    assert min(shares) >= 0 and sum(shares) == pytest.approx(1, abs=0.002)
+    assert metrics["unreadable"] == 0
     assert metrics == json.loads((out / "metrics.json").read_text())
     assert 0 < metrics["n_images"] < 10
     assert (out / "explorer" / "index.html").stat().st_size > 1000
@@ -54,6 +58,25 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     assert {row["image_id"] for row in results} <= {"a <b>.png", "b.png"}
     drawings = sorted(path.name for path in (tmp_path / "found" / "drawings").iterdir())
     assert len(drawings) == 2 and drawings[0].endswith("a__b_.png")
+
+
+def test_voc_coordinates_from_one_are_shifted_if_told(tmp_path):
+    from boxloss.cli import parser_of
+    from boxloss.cli import train as command
+
+    for name in ("images", "voc"):
+        (tmp_path / name).mkdir()
+    for i in range(8):
+        cv2.imwrite(str(tmp_path / "images" / f"{i}.png"), np.zeros((40, 60, 3), "uint8"))
+        (tmp_path / "voc" / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.png</filename><object><name>a</name><bndbox><xmin>1</xmin>"
+            "<ymin>5</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+        )
+    words = ["--images", tmp_path / "images", "--annotations", tmp_path / "voc", "--out", "x"]
+    for flags, expected in ((), [1, 5, 30, 40]), (("--voc-one-based",), [0, 4, 30, 40]):
+        parser = parser_of("train", command)
+        train_set, _ = command.load_sets(parser.parse_args([*map(str, words), *flags]))
+        np.testing.assert_array_equal(train_set.records[0].boxes, [expected])
 
 
 def test_a_misspelt_loss_is_one_line_with_a_near_match(shapes, tmp_path, capsys):

@@ -1,9 +1,12 @@
 """Criterion, optimizer and checkpoints; then whole runs on eight tiny images."""
 
 import csv
+import errno
 import json
 import math
+import os
 import signal
+import sys
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ import boxloss
 from boxloss import coders, datasets, ops, training
 from boxloss.datasets import synthetic
 from boxloss.training import Criterion, FlatAdam, Options, TrainingModel, box_loss, checkpoint
+from boxloss.training import progress as progress_module
 from boxloss.training import run as run_module
 from boxloss.training.criterion import soft_cross_entropy
 from boxloss.training.options import learning_rate
@@ -294,6 +298,79 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(shapes, tmp
     others = [r.file_name for r in shapes[0].records if r is not victim]
     assert not any(name in str(error.value) for name in others)
     assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_state(shapes, tmp_path, monkeypatch):
+    options = Options(**TINY, epochs=3, deterministic=True)
+    original, saved = np.savez, []
+
+    def full(file, **arrays):
+        if saved:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved.append(original(file, **arrays))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError) as error:
+        training.train(*shapes, options, tmp_path, verbose=0)
+    assert str(error.value) == (
+        f"{tmp_path}: file must be readable and writable throughout the run. Received: No space "
+        f"left on device; {tmp_path / 'checkpoint.npz'} holds the last good state, --resume goes "
+        "on from it"
+    )
+    position, _, _ = checkpoint.read(tmp_path / "checkpoint.npz")
+    assert position["epoch"] == 1
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_patience_ends_a_run_early(shapes, tmp_path, monkeypatch):
+    # No evaluation is better than the first.
+    found = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(
+        progress_module.evaluation, "coco_metrics", lambda *_: {"AP": next(found), "AP50": 0.0}
+    )
+    options = Options(**TINY, epochs=9, patience=2, evaluate_every=1)
+    training.train(*shapes, options, tmp_path, verbose=0)
+    assert [float(row["val_AP"]) for row in rows_of(tmp_path / "history.csv")] == [0.5, 0.4, 0.3]
+
+
+def test_mosaics_end_before_the_run_does():
+    assert Options(epochs=60).mosaic_epochs == 51
+    assert Options(epochs=60, plain_share=0.0).mosaic_epochs == 60
+    with pytest.raises(ValueError, match="`plain_share` must be between 0 and 1. Received: plain"):
+        Options(plain_share=1.5)
+
+
+def test_mixed_precision_trains_in_float16(shapes, tmp_path):
+    try:
+        options = Options(**TINY, epochs=1, mixed_precision=True)
+        metrics = training.train(*shapes, options, tmp_path, verbose=0)
+        policy = keras.config.dtype_policy().name
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert policy == "mixed_float16" and metrics["epochs"] == 1
+    assert math.isfinite(float(rows_of(tmp_path / "history.csv")[0]["loss"]))
+
+
+def test_tensorboard_gets_the_history(shapes, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    training.train(*shapes, Options(**TINY, epochs=2, tensorboard=True), tmp_path, verbose=0)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    history = rows_of(tmp_path / "history.csv")
+    found = [float(e.tensor_proto.float_val[0]) for e in events.Tensors("loss")]
+    np.testing.assert_allclose(found, [float(row["loss"]) for row in history], rtol=1e-5)
+
+
+def test_without_tensorboard_the_flag_is_refused(shapes, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    with pytest.raises(ValueError) as error:
+        training.train(*shapes, Options(**TINY, tensorboard=True), tmp_path, verbose=0)
+    assert str(error.value) == (
+        '`tensorboard` must be installed for event files: pip install "boxloss[tensorboard]". '
+        "Received: no module named tensorboard"
+    )
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(straight, shapes):

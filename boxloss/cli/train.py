@@ -1,5 +1,6 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -33,6 +34,11 @@ def add_arguments(parser):
         default=0.2,
         help="without --val-images: share of the images that validate, chosen by a hash of the "
         "file name (default: %(default)s)",
+    )
+    data.add_argument(
+        "--voc-one-based",
+        action="store_true",
+        help="VOC coordinates begin at 1: take 1 from xmin and ymin",
     )
     data.add_argument("--strict", action="store_true", help="stop at the first broken item")
     _model_arguments(parser.add_argument_group("model and loss"))
@@ -77,6 +83,12 @@ def _training_arguments(group):
     group.add_argument("--weight-decay", type=float, default=0.01, help=f"of adamw {number}")
     group.add_argument("--no-augment", action="store_true", help="train on the images as they are")
     group.add_argument(
+        "--plain-share",
+        type=float,
+        default=0.15,
+        help="last share of the epochs, in which no mosaics are made (default: %(default)s)",
+    )
+    group.add_argument(
         "--focus",
         type=hardest,
         metavar="hardest=SHARE",
@@ -108,6 +120,14 @@ def _run_arguments(group):
     group.add_argument(
         "--evaluate-every", type=int, default=0, help="epochs (default: 0, about 15 times in all)"
     )
+    group.add_argument(
+        "--profile",
+        action="store_true",
+        help="at the end, measure the shares of a step: waiting for data, model, loss",
+    )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="write event files to OUT/tensorboard, too"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -135,7 +155,8 @@ def load_sets(args):
             "`--val-images` and `--val-annotations` must be given together. "
             f"Received: val_images={args.val_images!r}, val_annotations={args.val_annotations!r}"
         )
-    train_set = datasets.load(args.images, args.annotations, args.format, args.strict)
+    shared = {"voc_one_based": args.voc_one_based}
+    train_set = datasets.load(args.images, args.annotations, args.format, args.strict, **shared)
     told = [("training", train_set)]
     if args.val_images is None:
         whole = train_set
@@ -148,6 +169,7 @@ def load_sets(args):
             args.format,
             args.strict,
             class_names=train_set.class_names,
+            **shared,
         )
         told.append(("validation", validation_set))
     for name, dataset in told:
@@ -175,15 +197,17 @@ def run(args):
     options = options_of(args)
     train_set, validation_set = load_sets(args)
     try:
-        metrics = training.train(
-            train_set,
-            validation_set,
-            options,
-            args.out,
-            resume=args.resume,
-            verbose=0 if args.quiet else "auto",
-            clock=clock,
-        )
+        # Keras' progress bar goes to stdout, which is for the JSON object.
+        with contextlib.redirect_stdout(sys.stderr):
+            metrics = training.train(
+                train_set,
+                validation_set,
+                options,
+                args.out,
+                resume=args.resume,
+                verbose=0 if args.quiet else "auto",
+                clock=clock,
+            )
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)
         raise SystemExit(130) from None

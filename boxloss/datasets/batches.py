@@ -1,5 +1,6 @@
 """Batches of letterboxed images and padded boxes for Keras' `fit`, on every backend."""
 
+import dataclasses
 import sys
 
 import keras
@@ -26,8 +27,9 @@ class Batches(keras.utils.PyDataset):
     the fullest image's count, twice that with mosaics, at most 300; or `max_boxes`. Of an image
     with more, the largest N are used (a line on stderr tells).
 
-    augment: True, False or an Augmentation; may be set between epochs. Order and augmentation
-    depend on (seed, epoch, position) alone: set `epoch` to resume.
+    augment: True, False or an Augmentation; may be set between epochs. mosaic_epochs: epochs after
+    which no mosaics are made, None for never. Order and augmentation depend on (seed, epoch,
+    position) alone: set `epoch` to resume.
     An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and told
     once on stderr; a strict data set raises its ValueError instead.
     Scaled images are kept in memory up to `cache_bytes`.
@@ -42,6 +44,7 @@ class Batches(keras.utils.PyDataset):
         shuffle=False,
         seed=0,
         max_boxes=None,
+        mosaic_epochs=None,
         cache_bytes=CACHE_BYTES,
         **kwargs,
     ):
@@ -56,6 +59,7 @@ class Batches(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
+        self.mosaic_epochs = mosaic_epochs
         self.unreadable = []
         self.max_boxes = max_boxes or self._fullest()
         self._cache = {}
@@ -113,7 +117,10 @@ class Batches(keras.utils.PyDataset):
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, position])
             count = len(self.dataset.records)
-            return self.augment.view(rng, self.scaled, position, count, size, self.max_boxes)
+            augment = self.augment
+            if self.mosaic_epochs is not None and self.epoch >= self.mosaic_epochs:
+                augment = dataclasses.replace(augment, mosaic=0.0)
+            return augment.view(rng, self.scaled, position, count, size, self.max_boxes)
         image, boxes, labels, ignore = self.scaled(position)
         height, width = image.shape[:2]
         left, top = (size - width) // 2, (size - height) // 2

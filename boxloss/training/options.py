@@ -13,7 +13,9 @@ class Options:
     focus: share of hardest images of each batch that count, or None for all. patience: evaluations
     without a better AP before the run stops, 0 for never. evaluate_every: epochs between
     evaluations, 0 for about 15 in the run. checkpoint_steps: steps between checkpoints within an
-    epoch, 0 for one an epoch. weights: a `.keras` detector to start from.
+    epoch, 0 for one an epoch. weights: a `.keras` detector to start from. plain_share: the last
+    share of the epochs, in which no mosaics are made: the detector ends on pictures like those it
+    will see (YOLOX, Ge et al. 2021, arXiv:2107.08430, section 2.1).
     """
 
     loss: str = "ciou"
@@ -28,6 +30,7 @@ class Options:
     warmup: float = 0.05
     bins: int = 0
     augment: bool = True
+    plain_share: float = 0.15
     focus: float | None = None
     patience: int = 0
     evaluate_every: int = 0
@@ -35,6 +38,8 @@ class Options:
     weights: str | None = None
     mixed_precision: bool = False
     deterministic: bool = False
+    profile: bool = False
+    tensorboard: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -45,11 +50,20 @@ class Options:
         checks.non_negative("weight_decay", self.weight_decay)
         for name in ("patience", "evaluate_every", "checkpoint_steps", "bins"):
             checks.non_negative(name, getattr(self, name))
+        if not 0 <= self.plain_share <= 1:
+            raise ValueError(
+                f"`plain_share` must be between 0 and 1. Received: plain_share={self.plain_share!r}"
+            )
         if self.focus is not None:
             checks.fraction("focus", self.focus)
 
     def as_dict(self):
         return asdict(self)
+
+    @property
+    def mosaic_epochs(self):
+        """The epochs before the plain ones."""
+        return self.epochs - round(self.plain_share * self.epochs)
 
     @property
     def evaluation_interval(self):

@@ -42,6 +42,9 @@ class Progress(keras.callbacks.Callback):
         self.first_step = 0
         self.interrupt = False
         self._pending = None
+        self.step_seconds = []  # from the beginning of a step to that of the next
+        self._began = None
+        self.tensorboard = tensorboard_writer(run / "tensorboard") if options.tensorboard else None
 
     # Position -------------------------------------------------------------------------------------
 
@@ -98,6 +101,7 @@ class Progress(keras.callbacks.Callback):
             self._old_handler = None
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._began = None  # what lies between epochs is no step
         # `fit` has just reset the metrics: what was saved in mid-epoch goes on from there.
         if self._pending is not None:
             checkpoint.restore(self._pending[0], self.model, self._pending[1])
@@ -106,6 +110,10 @@ class Progress(keras.callbacks.Callback):
             self._pending = None
 
     def on_train_batch_begin(self, batch, logs=None):
+        now, before = time.perf_counter(), self._began
+        if before is not None:
+            self.step_seconds.append(now - before)
+        self._began = now
         done = self.position["epoch"] * self.steps + self.position["step"]
         rate = learning_rate(done, self.steps * self.options.epochs, self.options)
         self.model.optimizer.learning_rate = rate
@@ -128,6 +136,11 @@ class Progress(keras.callbacks.Callback):
         row = {"epoch": epoch, "learning_rate": float(self.model.optimizer.learning_rate)}
         row |= {name: float(value) for name, value in logs.items()}
         self.history.append(row | {"cpu_seconds": cpu, "wall_seconds": wall})
+        if self.tensorboard is not None:
+            for name, value in self.history[-1].items():
+                if name != "epoch" and math.isfinite(value):
+                    self.tensorboard.add_scalar(name, value, epoch)
+            self.tensorboard.flush()
         self.position |= {"epoch": epoch + 1, "step": 0}
         self.first_step = 0
         self._write_histories()
@@ -203,6 +216,18 @@ class Progress(keras.callbacks.Callback):
             + (f"{kept} holds the state before" if kept.exists() else "no checkpoint was written")
             + " (a lower --learning-rate often helps)"
         )
+
+
+def tensorboard_writer(folder):
+    """TensorBoard's own writer of event files; ValueError where TensorBoard is not installed."""
+    try:
+        from tensorboard.summary import Writer
+    except ImportError:
+        raise ValueError(
+            '`tensorboard` must be installed for event files: pip install "boxloss[tensorboard]". '
+            "Received: no module named tensorboard"
+        ) from None
+    return Writer(str(folder))
 
 
 class averaged:

@@ -58,13 +58,34 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
         augment=options.augment,
         shuffle=True,
         seed=options.seed,
+        mosaic_epochs=options.mosaic_epochs,
     )
     progress = Progress(out, options, train_set, validation_set, len(batches), clock)
     if resume and (out / CHECKPOINT).exists():
         progress.resume(out / CHECKPOINT)
     write_json(out / "config.json", config_of(train_set, validation_set, options))
-    fit(model, batches, progress, options, verbose)
-    return finish(out, validation_set, options, progress, train_set)
+    try:
+        fit(model, batches, progress, options, verbose)
+        metrics = finish(out, validation_set, options, progress, batches)
+    except OSError as error:
+        raise OSError(_stopped(out, error)) from error
+    if options.profile:
+        from boxloss.training.profile import profile
+
+        metrics["profile"] = profile(model, batches, progress.step_seconds)
+        write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def _stopped(out, error):
+    """What to tell when a file could not be written or read in the middle of a run."""
+    kept = out / CHECKPOINT
+    return (
+        f"{error.filename or out}: file must be readable and writable throughout the run. "
+        f"Received: {error.strerror or error}; "
+        + (f"{kept} holds the last good state, --resume goes on from it" if kept.exists() else "")
+        + ("" if kept.exists() else "no checkpoint had been written")
+    )
 
 
 def build(train_set, options):
@@ -129,8 +150,9 @@ def fit(model, batches, progress, options, verbose):
         progress.release()
 
 
-def finish(out, validation_set, options, progress, train_set):
+def finish(out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
+    train_set = batches.dataset
     detector = load_detector(out / "model.keras")
     metrics, _ = evaluate(detector, validation_set, out, options.loss)
     cpu, wall = progress.clock.read()
@@ -140,6 +162,7 @@ def finish(out, validation_set, options, progress, train_set):
         "n_images": len(train_set.records),
         "n_boxes": sum(len(record) for record in train_set.records),
         "dropped": train_set.dropped,
+        "unreadable": len(batches.unreadable),
         "epochs": len(progress.history),
     }
     write_json(out / "metrics.json", metrics)
