@@ -113,21 +113,19 @@ def _spread(pair):
 
 
 def _bhattacharyya(pair):
-    (p, q), (P, Q) = pair.half, pair.like_half
-    _, sin2 = pair.like_cos2_sin2
+    p, q = pair.half
     u, v = pair.offset
     U, V = pair.true_offset
     true_p, true_q = pair.true_half
-    determinant = (
-        ops.square(p * q + P * Q) + ops.square(p * Q - q * P) + sin2 * _anisotropy(p, q, P, Q)
-    )
-    # The adjugate of A + B, applied to the offset on both sides.
-    distance = (
-        ops.square(p * v) + ops.square(q * u) + ops.square(true_p * V) + ops.square(true_q * U)
-    )
     _, spread = _spread(pair)
+    # The adjugate of A + B, applied to the offset on both sides, over det(A + B), which is
+    # 4 p q P Q (1 + spread): term by term, as the square of a product of four small sides, which
+    # gradients divide by, leaves float32.
+    distance = (p / q) * (v / true_p) * (v / true_q) + (q / p) * (u / true_p) * (u / true_q)
+    distance = distance + (true_p / true_q) * (V / p) * (V / q)
+    distance = distance + (true_q / true_p) * (U / p) * (U / q)
     # The variance of a uniform side w is w^2 / 12, a third of its half squared.
-    return 0.75 * distance / determinant + 0.5 * ops.log1p(spread)
+    return 0.1875 * distance / (1.0 + spread) + 0.5 * ops.log1p(spread)
 
 
 def probiou_terms(pair, mode="l1"):

@@ -169,7 +169,10 @@ class RotatedPair:
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
         empty = ops.where(self.equal, ops.ones_like(self.dx), ops.zeros_like(self.dx))
-        return ops.divide_or(self.intersection, self.union, empty)
+        iou = ops.divide_or(self.intersection, self.union, empty)
+        # Equal boxes are a kink whose even gradient is 0: the sum over the edges would leave what
+        # rounding does not cancel.
+        return ops.where(self.equal, ops.stop_gradient(iou), iou)
 
     # Inversion ------------------------------------------------------------------------------------
 
