@@ -46,6 +46,7 @@ test: $(READY)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(VALUES)
 
 test-slow: $(READY)
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt keras-hub
 	$(BIN)/python -m pytest -q -rs -m slow
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(MATHEMATICS)
 
