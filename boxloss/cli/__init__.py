@@ -8,6 +8,7 @@ read goes to stderr.
 import argparse
 import importlib
 import json
+import os
 import sys
 
 COMMANDS = (
@@ -16,8 +17,10 @@ COMMANDS = (
     "evaluate",
     "predict",
     "explore",
+    "audit",
     "simulate",
     "benchmark",
+    "doctor",
 )
 
 
@@ -43,6 +46,15 @@ def usage():
     return "\n".join(lines)
 
 
+def choose_backend(words):
+    """Take --backend out of the words before anything imports Keras, which reads it only then."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--backend")
+    backend = parser.parse_known_args(words)[0].backend
+    if backend is not None and "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
+
+
 def main(argv=None):
     """Run one command; return the exit status (0 well, 2 bad input, 130 interrupted)."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -56,6 +68,7 @@ def main(argv=None):
             file=sys.stderr,
         )
         return 2
+    choose_backend(rest)
     module = module_of(command)
     args = parser_of(command, module).parse_args(rest)
     try:

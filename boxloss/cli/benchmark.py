@@ -2,13 +2,14 @@
 
 import importlib
 
-HELP = "Measure speed: losses beside other libraries, the explorer page."
+HELP = "Measure speed: losses beside other libraries, the explorer page, the import."
 EPILOG = """examples:
   boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
   boxloss benchmark losses --addons-python addons/bin/python
   boxloss benchmark page --boxes 10000
+  boxloss benchmark import
 """
-PARTS = ("losses", "page")
+PARTS = ("losses", "page", "import")
 
 
 def add_arguments(parser):

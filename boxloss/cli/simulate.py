@@ -7,7 +7,6 @@ import pathlib
 import sys
 import time
 
-from boxloss import losses
 from boxloss.files import write_atomically
 
 HELP = "Move boxes around a target by each loss's exact gradient."
@@ -108,7 +107,7 @@ class Progress:
 
 
 def run(args):
-    from boxloss import simulation
+    from boxloss import losses, simulation
 
     names = losses.names("box") if args.loss == ["all"] else list(dict.fromkeys(args.loss))
     by_loss = arguments_by_loss(names, args.loss_args)

@@ -1,0 +1,69 @@
+"""`boxloss doctor`: it tells what is there, and works where nearly nothing is."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from boxloss import __version__, cli, ops
+from boxloss.cli import benchmark_import, doctor
+
+
+def test_it_tells_versions_backend_and_devices(capsys):
+    assert cli.main(["doctor"]) == 0
+    printed, told = capsys.readouterr()
+    result = json.loads(printed)
+    assert result["boxloss"] == __version__
+    assert result["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert result["backend"] == ops.backend() and result["problem"] is None
+    assert result["devices"]
+    assert result["versions"]["numpy"] == np.__version__
+    assert result["jobs"]["a loss"] == []
+    assert result["jobs"].keys() == doctor.JOBS.keys()
+    assert f"numpy                  {np.__version__}" in told
+    assert "a loss                           ready" in told
+
+
+def test_what_is_missing_is_named_with_what_installs_it(monkeypatch, capsys):
+    there = {"keras", "torch", "cv2"}
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda module: module in there or None)
+    monkeypatch.setattr(doctor, "backend_and_devices", lambda: ("torch", ["cpu"], None))
+    jobs = doctor.run(None)["jobs"]
+    assert jobs["a loss"] == [] and jobs["explore"] == []
+    assert jobs["train, evaluate, predict"] == ["tensorflow", "faster_coco_eval", "scipy"]
+    there.remove("torch")
+    assert doctor.run(None)["jobs"]["a loss"] == ["tensorflow or jax or torch"]
+    told = capsys.readouterr().err
+    assert 'missing scipy: pip install "boxloss[train]"' in told
+    assert 'missing tensorflow or jax or torch: pip install "boxloss[tensorflow]"' in told
+
+
+def test_it_works_where_no_backend_does():
+    """Also `boxloss --help` and the help of every command, which must not import a backend."""
+    code = (
+        "import sys, contextlib, io\n"
+        "sys.modules.update(tensorflow=None, jax=None, torch=None, cv2=None, matplotlib=None)\n"
+        "from boxloss import cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert cli.main(['--help']) == 0\n"
+        "    for command in cli.COMMANDS:\n"
+        "        cli.parser_of(command, cli.module_of(command)).format_help()\n"
+        "assert 'keras' not in sys.modules\n"
+        "assert cli.main(['doctor']) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["backend"] is None and result["devices"] == []
+    assert "ModuleNotFoundError" in result["problem"] or "ImportError" in result["problem"]
+    assert "backend  none: " in done.stderr
+
+
+@pytest.mark.slow
+def test_the_import_is_timed(capsys):
+    assert cli.main(["benchmark", "import", "--rounds", "1"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result.keys() == benchmark_import.CASES.keys()
+    assert all(row["cpu_ms"] > 0 and row["wall_ms"] > 0 for row in result.values())
