@@ -56,39 +56,44 @@ def static_shape(x):
 # An exact match is a tie on all four sides: only the even split makes its gradient 0.
 
 
-def _share(a, b):
-    """The part of the gradient of max(a, b) that `a` gets: 1, 0, and 1/2 at a tie."""
+def _share(a, b, at_tie):
+    """The part of the gradient of max(a, b) that `a` gets: 1, 0, and `at_tie` at a tie."""
     one = _ops.ones_like(a)
+    at_tie = 0.5 * one if at_tie is None else at_tie
     return _ops.where(
-        _ops.greater(a, b), one, _ops.where(_ops.less(a, b), _ops.zeros_like(a), 0.5 * one)
+        _ops.greater(a, b), one, _ops.where(_ops.less(a, b), _ops.zeros_like(a), at_tie)
     )
 
 
-def _even(choose, share):
-    """An extremum on TensorFlow with the gradient of `a` given by `share(a, b)`, the rest `b`'s."""
+def _even(choose, share, a, b, at_tie):
+    """An extremum whose gradient goes to `a` by `share()`, the rest of it to `b`."""
+    if backend() != "tensorflow":
+        if at_tie is None:
+            return choose(a, b)
+        mixed = at_tie * a + (1.0 - at_tie) * b
+        return _ops.where(_ops.equal(a, b), mixed, choose(a, b))
 
     def extremum(a, b):
         def gradient(upstream):
-            part = upstream * share(a, b)
+            part = upstream * share()
             return part, upstream - part
 
         return choose(a, b), gradient
 
-    return extremum
+    return _ops.custom_gradient(extremum)(a, b)
 
 
-def even_maximum(a, b):
-    """max(a, b) of two tensors of one shape, its gradient split evenly where a == b."""
-    if backend() == "tensorflow":
-        return _ops.custom_gradient(_even(_ops.maximum, _share))(a, b)
-    return _ops.maximum(a, b)
+def even_maximum(a, b, at_tie=None):
+    """max(a, b) of two tensors of one shape, its gradient split evenly where a == b.
+
+    `at_tie`, a tensor of that shape: the part of it that `a` gets there, instead of 1/2.
+    """
+    return _even(_ops.maximum, lambda: _share(a, b, at_tie), a, b, at_tie)
 
 
-def even_minimum(a, b):
-    """min(a, b) of two tensors of one shape, its gradient split evenly where a == b."""
-    if backend() == "tensorflow":
-        return _ops.custom_gradient(_even(_ops.minimum, lambda a, b: _share(b, a)))(a, b)
-    return _ops.minimum(a, b)
+def even_minimum(a, b, at_tie=None):
+    """min(a, b); as `even_maximum`."""
+    return _even(_ops.minimum, lambda: _share(b, a, at_tie), a, b, at_tie)
 
 
 def even_relu(x):

@@ -32,7 +32,7 @@ ARGUMENTS = {
         {"base": "mpdiou", "image_shape": (7, 11)},
     ],
     "focaler_iou": [
-        {"base": "diou", "low": 0.2, "high": 0.8},
+        {"base": "giou", "low": 0.2, "high": 0.8},
         {"base": "shape_iou"},
         {"base": "mpdiou", "image_shape": (7, 11)},
     ],

@@ -32,6 +32,22 @@ def _longest(*lengths):
     return longest
 
 
+def _shared(pred, true):
+    """The side that two sides (low, high) share: its signed length, below 0 for sides apart, and
+    max(length, 0).
+
+    At a tie of two ends each has half of the gradient, and where sides touch the shared one has
+    half. A side of 0 within the other one is not such a kink: what it shares opens as it does. Half
+    of that gradient would let the union grow inside the other box, and a share of the end at which
+    it lies would shrink the enclosing box as it opens to the outside.
+    """
+    flat = ops.logical_or(ops.equal(*pred), ops.equal(*true))
+    half = 0.5 * ops.ones_like(pred[0])
+    none, whole = ops.where(flat, 0.0 * half, half), ops.where(flat, 2.0 * half, half)
+    length = ops.even_minimum(pred[1], true[1], none) - ops.even_maximum(pred[0], true[0], none)
+    return length, ops.even_maximum(length, ops.zeros_like(length), whole)
+
+
 def scale_of(*lengths):
     """1 / the longest of `lengths` rounded down to a power of two, 1 where it is 0. A constant."""
     return ops.binary_unit(_longest(*lengths))[1]
@@ -70,12 +86,16 @@ class Pair:
     # Lengths ------------------------------------------------------------------------------------
 
     @cached_property
+    def _shared_sides(self):
+        return (
+            _shared((self._x1, self._x2), (self._X1, self._X2)),
+            _shared((self._y1, self._y2), (self._Y1, self._Y2)),
+        )
+
+    @property
     def _inner(self):
         """Sides of the intersection on both axes; below 0 where the boxes are apart there."""
-        return (
-            ops.even_minimum(self._x2, self._X2) - ops.even_maximum(self._x1, self._X1),
-            ops.even_minimum(self._y2, self._Y2) - ops.even_maximum(self._y1, self._Y1),
-        )
+        return tuple(length for length, _ in self._shared_sides)
 
     # On each axis the enclosing side and the inner one are together as long as the two sides.
 
@@ -167,8 +187,8 @@ class Pair:
 
     @cached_property
     def intersection(self):
-        x, y = self._inner
-        return (ops.even_relu(x) * self._x_scale) * (ops.even_relu(y) * self._y_scale)
+        x, y = (side for _, side in self._shared_sides)
+        return (x * self._x_scale) * (y * self._y_scale)
 
     @cached_property
     def union(self):
@@ -192,8 +212,8 @@ class Pair:
         left, top = ops.even_minimum(self._x1, self._X1), ops.even_minimum(self._y1, self._Y1)
         x1, x2 = ops.even_maximum(self._x1, self._X1), ops.even_minimum(self._x2, self._X2)
         y1, y2 = ops.even_maximum(self._y1, self._Y1), ops.even_minimum(self._y2, self._Y2)
-        a, b, u = (x1 - left) * cw, (x2 - left) * cw, (x2 - x1) * cw
-        c, d, v = (y1 - top) * ch, (y2 - top) * ch, (y2 - y1) * ch
+        a, b, u = (x1 - left) * cw, (x2 - left) * cw, self._inner[0] * cw
+        c, d, v = (y1 - top) * ch, (y2 - top) * ch, self._inner[1] * ch
         x_apart = ops.less(u, ops.zeros_like(u))
         y_apart = ops.less(v, ops.zeros_like(v))
         # b d + min(a, b) min(c, d) - a max(c, d) - max(a, b) c, case by case without cancellation.
