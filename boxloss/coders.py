@@ -34,16 +34,21 @@ def grid(height, width, strides):
     return np.concatenate(points).astype("float32"), np.concatenate(steps).astype("float32")
 
 
+def _four(x):
+    """(..., 4), a tensor or an array, as four tensors (...): PyTorch takes no arrays here."""
+    return ops.unstack(ops.convert_to_tensor(x), 4, axis=-1)
+
+
 def distances_to_boxes(distances, points):
     """Distances (..., A, 4) left, top, right, bottom of points (A, 2) to xyxy boxes, same unit."""
-    left, top, right, bottom = ops.unstack(distances, 4, axis=-1)
+    left, top, right, bottom = _four(distances)
     x, y = points[:, 0], points[:, 1]
     return ops.stack([x - left, y - top, x + right, y + bottom], axis=-1)
 
 
 def boxes_to_distances(boxes, points):
     """The inverse of `distances_to_boxes`."""
-    x1, y1, x2, y2 = ops.unstack(boxes, 4, axis=-1)
+    x1, y1, x2, y2 = _four(boxes)
     x, y = points[:, 0], points[:, 1]
     return ops.stack([x - x1, y - y1, x2 - x, y2 - y], axis=-1)
 
@@ -71,7 +76,7 @@ def bin_logits(distances, bins):
 
 def _center(boxes):
     """cx, cy, w, h of xyxy boxes (..., 4)."""
-    x1, y1, x2, y2 = ops.unstack(boxes, 4, axis=-1)
+    x1, y1, x2, y2 = _four(boxes)
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
@@ -97,7 +102,7 @@ def encode_deltas(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 def decode_deltas(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0), clip=CLIP):
     """The inverse of `encode_deltas`; tw and th are at most `clip`, without gradient beyond."""
-    tx, ty, tw, th = [d / k for d, k in zip(ops.unstack(deltas, 4, axis=-1), weights, strict=True)]
+    tx, ty, tw, th = [d / k for d, k in zip(_four(deltas), weights, strict=True)]
     xa, ya, wa, ha = _center(anchors)
     w, h = ops.exp(ops.minimum(tw, clip)) * wa, ops.exp(ops.minimum(th, clip)) * ha
     return _corners(tx * wa + xa, ty * ha + ya, w, h)
@@ -202,7 +207,7 @@ class DistanceCoder(_Located):
 
     def decode(self, predictions):
         points, strides = self._at(predictions)
-        return distances_to_boxes(predictions * strides, points)
+        return distances_to_boxes(ops.convert_to_tensor(predictions) * strides, points)
 
 
 @register
@@ -254,7 +259,7 @@ class GridCoder(_Located):
 
     def decode(self, predictions):
         points, strides = self._at(predictions)
-        tx, ty, tw, th = ops.unstack(predictions, 4, axis=-1)
+        tx, ty, tw, th = _four(predictions)
         stride = strides[:, 0]
         x, y = points[:, 0] + (tx - 0.5) * stride, points[:, 1] + (ty - 0.5) * stride
         w, h = [ops.exp(ops.minimum(t, self.clip)) * stride for t in (tw, th)]
@@ -299,7 +304,7 @@ class AnchorGridCoder(_Located):
     def decode(self, predictions):
         points, strides = self._at(predictions)
         sizes, stride = ops.cast(self.sizes, ops.dtype_name(predictions)), strides[:, 0]
-        sx, sy, sw, sh = ops.unstack(2.0 * ops.sigmoid(predictions), 4, axis=-1)
+        sx, sy, sw, sh = _four(2.0 * ops.sigmoid(predictions))
         x, y = points[:, 0] + (sx - 1.0) * stride, points[:, 1] + (sy - 1.0) * stride
         return _corners(x, y, ops.square(sw) * sizes[:, 0], ops.square(sh) * sizes[:, 1])
 
