@@ -1,0 +1,320 @@
+"""Write the loss catalogue, docs/losses.md and its pictures: python scripts/make_catalogue.py
+
+Everything comes from the registry, from the docstrings of `boxloss.functional`, and from the losses
+as they are run here (TensorFlow). `--text` prints the page and writes nothing.
+"""
+
+import argparse
+import inspect
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+import boxloss
+from boxloss.files import write_atomically
+
+ROOT = pathlib.Path(__file__).parents[1]
+PICTURES = pathlib.Path("docs/pictures/losses")
+# Their arguments are those of every loss.
+SHARED = (boxloss.TensorLoss, boxloss.BoxLoss, *boxloss.TensorLoss.__mro__[1:])
+REQUIRED = {"mpdiou": {"image_shape": (480, 640)}}
+KINDS = {
+    "box": "Boxes",
+    "uncertainty": "Coordinates with a predicted spread",
+    "distribution": "Sides as distributions",
+    "rotated": "Rotated boxes",
+    "class": "Classes",
+}
+TRUTH = (100.0, 100.0, 140.0, 120.0)  # xyxy: 40 x 20 pixels
+APART = 3.0  # widths between the centres
+
+HEAD = """# The losses
+
+Written by `python scripts/make_catalogue.py` from the registry, the docstrings and the losses
+themselves; do not edit.
+
+```python
+import boxloss
+
+loss = boxloss.get("ciou", bounding_box_format="xywh")  # or boxloss.CIoULoss(...)
+print(type(loss).__name__, loss.kind, loss.minimum)
+print(boxloss.names("uncertainty"))
+```
+
+```text
+CIoULoss box 0.0
+['gaussian_nll', 'kl', 'laplace_nll']
+```
+
+- **at equal boxes**: what an exact match costs with default arguments; "-": it depends on the data.
+- **range**: for ordered boxes with default arguments.
+- **apart**: the slope of the loss, per width of the truth, for a prediction of the right size that
+  is {apart:g} widths away; 0: the loss does not see where the truth is.
+- **recovers**: whether gradient descent brings boxes that start 2 to 5 sizes apart, or inverted, to
+  an IoU above 0.9 (the tests: Adam, in at least 99 % of 200 starts); with default arguments.
+- The pictures: value (blue) and derivative (orange, dashed) while a prediction slides over a truth
+  of 40 x 20 pixels, and while it grows about the truth's centre from an eighth to eight times its
+  size. The modifiers (alpha, inner, focaler, unified) are shown on their default base.
+
+In the formulas o is the IoU; w, h are the sides of the prediction, W, H those of the truth; d is a
+difference of coordinates or the distance of the centres; what else stands there is said beside it.
+Boxes apart, inverted or without area: [right.md](right.md). The arguments that all losses share:
+[api/losses.md](api/losses.md).
+"""
+
+
+# What the registry and the docstrings say ---------------------------------------------------------
+
+
+def paragraphs(name):
+    """(formula, the rest, differences, source) of the docstring of a loss' function."""
+    text = inspect.getdoc(getattr(boxloss.functional, f"{name}_loss"))
+    text, _, source = text.partition("\nSource: ")
+    text, *found = re.split(r"\nDifferences?(?: [^:\n]*)?: ", text, maxsplit=1)
+    differences = found[0] if found else ""
+    formula, _, rest = text.strip().partition("\n\n")
+    return tuple(" ".join(part.split()) for part in (formula, rest, differences, source))
+
+
+# Ranges that a docstring tells of something else first.
+RANGES = {
+    "piou": "[0, 2.6)",
+    "wiou": "[0, e), version 1",
+    "rotated_iou": "[0, 1]",
+    "kfiou": "[e^(2/3) - 1, e - 1)",
+    "dfl": "[0, inf)",
+    **dict.fromkeys(("quality_focal", "sigmoid_focal", "softmax", "varifocal"), "[0, inf)"),
+}
+
+
+def value_range(name):
+    if name in RANGES:
+        return RANGES[name]
+    formula, rest, differences, _ = paragraphs(name)
+    text = f"{formula} {rest} {differences}"
+    if "unbounded below" in text:
+        return "unbounded below"
+    if "range is that of `base`" in text:
+        return "that of the base"
+    found = re.search(r"(?:\bin|Range) ([\[(][^()\[\]]*[\])])", text)
+    return found[1] if found else "-"
+
+
+def arguments_of(name):
+    """A loss' own arguments with their defaults, as one would type them."""
+    cls = type(make(name))
+    own = {}
+    for ancestor in cls.__mro__:  # a modifier's `base` is an argument of what it inherits from
+        if "__init__" in vars(ancestor) and ancestor not in SHARED:
+            parameters = inspect.signature(ancestor.__init__).parameters.values()
+            own = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | own
+    own |= REQUIRED.get(name, {})
+    typed = [f"{argument}={value!r}".replace("'", '"') for argument, value in own.items()]
+    inside = ", ".join([f'"{name}"', *typed])
+    return f"`boxloss.get({inside})`"
+
+
+def make(name):
+    return boxloss.get(name, **REQUIRED.get(name, {}))
+
+
+# What the losses do -------------------------------------------------------------------------------
+
+
+def boxes_at(center_x, scale):
+    """xyxy predictions (N, 4): the truth with its centre moved to the right, and scaled."""
+    import tensorflow as tf
+
+    x1, y1, x2, y2 = TRUTH
+    half_width, half_height = (x2 - x1) / 2 * scale, (y2 - y1) / 2 * scale
+    x, y = (x1 + x2) / 2 + center_x, (y1 + y2) / 2 + 0.0 * center_x
+    return tf.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
+
+
+def _box(slide, scale):
+    return TRUTH, boxes_at(slide * 40.0, scale)
+
+
+def _uncertainty(slide, scale):
+    """The scale is that of the predicted spread: sigma (or b) in pixels."""
+    import tensorflow as tf
+
+    spread = tf.math.log(scale)[:, None] * tf.ones(4)
+    return TRUTH, tf.concat([boxes_at(slide * 40.0, tf.ones_like(scale)), spread], axis=-1)
+
+
+def _distribution(slide, scale):
+    """A truth of 6 bins a side, a bell of probabilities around 6 + slide, of some width in bins."""
+    import tensorflow as tf
+
+    bins = tf.range(16.0)
+    bell = -0.5 * tf.square((bins - 6.0 - slide[:, None]) / scale[:, None])
+    return (6.0, 6.0, 6.0, 6.0), tf.tile(bell, [1, 4])
+
+
+def _rotated(slide, scale):
+    import tensorflow as tf
+
+    one = tf.ones_like(slide)
+    sides = [120 * one + slide * 40, 110 * one, 40 * scale, 20 * scale, 0.3 * one]
+    return (120.0, 110.0, 40.0, 20.0, 0.3), tf.stack(sides, axis=-1)
+
+
+def _class(slide, scale):
+    """The logit of the true class while the other is -2; the scale moves the other instead."""
+    import tensorflow as tf
+
+    return (0,), tf.stack([2.0 * slide, tf.math.log(scale) * 3 - 2.0], axis=-1)
+
+
+def _softmax(slide, scale):
+    import tensorflow as tf
+
+    truth, logits = _class(slide, scale)
+    return truth, tf.concat([logits, tf.zeros_like(logits[:, :1])], axis=-1)
+
+
+def _quality(slide, scale):
+    return (0.0, 0.8), _class(slide, scale)[1]
+
+
+# kind or name: example, labels of the two ways
+EXAMPLES = {
+    "box": (_box, "slide (widths)", "zoom (sizes)"),
+    "uncertainty": (_uncertainty, "slide (widths)", "exp of the predicted logarithm"),
+    "distribution": (_distribution, "middle (bins off)", "width of the bell (bins)"),
+    "rotated": (_rotated, "slide (widths)", "zoom (sizes)"),
+    "class": (_class, "logit of the class / 2", "e^((logit of the other + 2) / 3)"),
+    "softmax": (_softmax, "logit of the class / 2", "e^((logit of the other + 2) / 3)"),
+    "quality_focal": (_quality, "logit of the class / 2", "e^((logit of the other + 2) / 3)"),
+    "varifocal": (_quality, "logit of the class / 2", "e^((logit of the other + 2) / 3)"),
+}
+
+
+def along(name, slide, scale):
+    """Values (N,) and derivatives by slide and by ln(scale), for numpy arrays (N,)."""
+    import tensorflow as tf
+
+    loss = make(name)
+    example = EXAMPLES.get(name, EXAMPLES[loss.kind])[0]
+    slide = tf.constant(slide, tf.float32)
+    logarithm = tf.math.log(tf.constant(scale, tf.float32))
+    with tf.GradientTape() as tape:
+        tape.watch([slide, logarithm])
+        truth, y_pred = example(slide, tf.exp(logarithm))
+        truth = np.asarray([[truth]])
+        if loss.kind == "class" and truth.shape[-1] == 1:
+            truth = truth[..., 0]
+        y_true = np.repeat(truth, len(y_pred), axis=1)
+        errors = loss.tensors(y_true, y_pred[None]).box_errors[0]
+    return [errors.numpy(), *(x.numpy() for x in tape.gradient(errors, [slide, logarithm]))]
+
+
+def slope_apart(name):
+    """|slope| per width at `APART` widths; None for losses of no boxes."""
+    if make(name).kind in ("class", "distribution"):
+        return None
+    return abs(float(along(name, np.float32([APART]), np.float32([1.0]))[1][0]))
+
+
+def draw(name, path):
+    from matplotlib.figure import Figure
+
+    labels = EXAMPLES.get(name, EXAMPLES[make(name).kind])[1:]
+    figure = Figure(figsize=(6.4, 1.9), layout="constrained")
+    slides, scales = np.linspace(-3, 3, 241), np.geomspace(1 / 8, 8, 241)
+    ways = [
+        (slides, along(name, slides, np.ones_like(slides)), 1),
+        (scales, along(name, np.zeros_like(scales), scales), 2),
+    ]
+    for index, ((x, results, which), label) in enumerate(zip(ways, labels, strict=True)):
+        axes = figure.add_subplot(1, 2, index + 1)
+        axes.plot(x, results[0], color="#0067b1", linewidth=1.4)
+        axes.plot(x, results[which], color="#d9730d", linewidth=1.0, linestyle="--")
+        axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+        axes.set_xlabel(label, fontsize=7)
+        axes.tick_params(labelsize=6)
+        if index:
+            axes.set_xscale("log", base=2)
+    with write_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=80, format="png", metadata={"Software": None})
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def number(value):
+    return "-" if value is None else f"{value:.3g}"
+
+
+def slope_text(name):
+    slope = slope_apart(name)
+    if slope is None:
+        return "-"
+    return f"{slope:.0f}" if slope >= 10 else ("0" if slope < 1e-6 else f"{slope:.2g}")
+
+
+def cell(text):
+    return text.replace("|", "\\|")
+
+
+def row(name):
+    loss = make(name)
+    cells = [
+        f"[{name}](#{name})",
+        number(loss.minimum),
+        value_range(name),
+        slope_text(name),
+        "yes" if loss.recovers_disjoint else "no",
+        "yes" if loss.recovers_inverted else "no",
+        re.split(r"(?<=\d{4}\.\d{5})|, eq|[.;] (?=[A-Z])|\.$", paragraphs(name)[3])[0] or "-",
+    ]
+    if loss.kind == "class":
+        cells[3:6] = ["-"] * 3
+    return "| " + " | ".join(map(cell, cells)) + " |"
+
+
+def section(name):
+    formula, rest, differences, source = paragraphs(name)
+    loss = make(name)
+    lines = [f"### {name}", "", formula, "", rest, ""]
+    lines += [f"{arguments_of(name)}, class `{type(loss).__name__}`.", ""]
+    lines += [f"Differences: {differences}", ""] if differences else []
+    lines += [f"Source: {source}", ""] if source else []
+    lines += [f"![{name}: value and derivative](pictures/losses/{name}.png)", ""]
+    return [line for line, after in zip(lines, [*lines[1:], None], strict=True) if line or after]
+
+
+def page():
+    """The text of docs/losses.md."""
+    lines = [HEAD.format(apart=APART)]
+    for kind, title in KINDS.items():
+        lines += [f"## {title}", ""]
+        lines += ["| loss | at equal boxes | range | apart | recovers: apart | inverted | source |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        lines += [*map(row, boxloss.names(kind)), ""]
+        for name in boxloss.names(kind):
+            lines += [*section(name), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text", action="store_true", help="print the page, write nothing")
+    args = parser.parse_args(argv)
+    text = page()
+    if args.text:
+        print(text, end="")
+        return
+    (ROOT / PICTURES).mkdir(parents=True, exist_ok=True)
+    for name in boxloss.names():
+        draw(name, ROOT / PICTURES / f"{name}.png")
+    with write_atomically(ROOT / "docs" / "losses.md") as path:
+        path.write_text(text, encoding="utf-8")
+    print(f"{len(boxloss.names())} losses in docs/losses.md", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
