@@ -36,7 +36,7 @@ def error_table(truth, detections, loss="ciou", iou_threshold=0.5, score_thresho
         score_threshold = best_threshold(truth, detections, matches)
     pairs = classify(truth, detections, matches, iou_threshold, score_threshold)
     rows = [_row(truth, detections, *pair) for pair in pairs]
-    _measure(rows, loss)
+    measure(rows, loss)
     return rows
 
 
@@ -107,7 +107,7 @@ def _corners(prefix, box):
     return {f"{prefix}_{side}": value for side, value in zip(SIDES, values, strict=True)}
 
 
-def _measure(rows, loss):
+def measure(rows, loss):
     """Fill iou, box_error and terms of the rows that have both boxes."""
     pairs = [row for row in rows if row["error_x1"] is not None]
     true, predicted = (

@@ -82,6 +82,7 @@ class BoxReport:
         self.class_names, self.category_ids = list(class_names), list(category_ids)
         self.loss, self.title = loss, title
         self.iou_threshold, self.score_threshold = iou_threshold, score_threshold
+        self._subtitle = None
 
     @classmethod
     def _of(cls, **parts):
@@ -121,6 +122,19 @@ class BoxReport:
         """
         return cls._of(**run.report_of_run(pathlib.Path(folder), images, title))
 
+    @classmethod
+    def from_rows(cls, rows, truth, images=None, *, loss="ciou", title="Box errors", subtitle=None):
+        """From rows with the keys of `evaluation.error_table` and more, such as those of an audit.
+
+        truth: DataSet, COCO dict or path that the rows are about. loss: measures box errors and
+        terms anew; None leaves the rows as they are. subtitle: the line under the page's heading.
+        """
+        report = cls._of(
+            title=title, iou_threshold=0.5, **coco.report_of_rows(rows, truth, images, loss)
+        )
+        report._subtitle = subtitle
+        return report
+
     # What it gives --------------------------------------------------------------------------------
 
     def __len__(self):
@@ -136,6 +150,8 @@ class BoxReport:
         return {kind: kinds.count(kind) for kind in evaluation.KINDS}
 
     def subtitle(self):
+        if self._subtitle is not None:
+            return self._subtitle
         counts = self.counts()
         parts = [f"loss {self.loss}", f"found from IoU {self.iou_threshold:g}"]
         if self.score_threshold is not None:

@@ -6,7 +6,7 @@ from boxloss import evaluation
 from boxloss.datasets import DataSet, load, read_image
 from boxloss.datasets.folder import inside
 from boxloss.evaluation.matching import match
-from boxloss.evaluation.table import best_threshold, box_loss
+from boxloss.evaluation.table import best_threshold, box_loss, measure
 
 SIDES = ("x1", "y1", "x2", "y2")
 
@@ -31,6 +31,24 @@ def report_of_coco(truth, detections, images, loss, iou_threshold, score_thresho
         "category_ids": truth.category_ids,
         "loss": getattr(loss, "name", None),
         "score_threshold": score_threshold,
+    }
+
+
+def report_of_rows(rows, truth, images, loss):
+    """The parts of a BoxReport; arguments as `BoxReport.from_rows` says."""
+    pictures = pictures_of(truth, images)
+    truth = evaluation.Truth.of(truth)
+    rows = [dict(row) for row in rows]
+    loss = None if loss is None else box_loss(loss)
+    measure(rows, loss)
+    return {
+        "rows": rows,
+        "images": sized_images(truth.images, rows, pictures),
+        "pictures": pictures,
+        "class_names": truth.class_names,
+        "category_ids": truth.category_ids,
+        "loss": getattr(loss, "name", None),
+        "score_threshold": None,
     }
 
 

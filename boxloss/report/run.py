@@ -15,7 +15,7 @@ CSV_LIMIT = 2**20  # characters of one field
 
 def report_of_run(folder, images, title):
     """The parts of a BoxReport; arguments as `BoxReport.from_run` says."""
-    config = _config(folder / "config.json")
+    config = read_config(folder / "config.json")
     rows = read_boxes_csv(folder / "boxes.csv")
     images = images or config.get("val_images") or config.get("images")
     names = {row["image_id"]: row["file_name"] for row in rows}
@@ -61,7 +61,7 @@ def _classes(config, rows):
     return names, ids
 
 
-def _config(path):
+def read_config(path):
     """config.json as a dict; a run without one still has its boxes."""
     try:
         with open(path, encoding="utf-8") as file:

@@ -1,0 +1,222 @@
+"""LabelAudit: annotations ranked by suspicion, and what would mend them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from boxloss import evaluation
+from boxloss.audit.corrections import SIDES, corrected, correction, write_new
+from boxloss.audit.evidence import gather, uncovered
+from boxloss.audit.scores import KINDS, SUSPECT, annotation_scores, missing_scores, names_of
+from boxloss.audit.source import open_truth
+from boxloss.audit.table import write_audit_csv
+from boxloss.evaluation.table import make_row
+from boxloss.report import BoxReport
+
+
+class LabelAudit:
+    """Annotations of a data set, and places without one, the most suspicious first.
+
+    Args:
+        truth: the labels to audit: a COCO file or dict, a `datasets.DataSet`, or a folder or
+            `data.yaml` of another format (then with `images`).
+        detections: COCO results of any detector that did not learn from these labels: a list or a
+            file.
+        images: the image folder, for the page's pictures; not needed for numbers.
+        score_threshold: detections below it do not exist.
+
+    Attributes:
+        rows: list of dicts, the most suspicious first: one an annotation that counts, one a place
+            where an object may be missing. See `table`.
+        scores: {kind: (n,)} decades of each annotation, in the order of the truth, 0 for "missing".
+        suspicion: (n,), the largest of them. places: (k,) positions in `detections` of possible
+            missing objects; place_scores: (k,).
+        truth, detections: `evaluation.Truth` and `evaluation.Detections`.
+    """
+
+    def __init__(self, truth, detections, images=None, *, score_threshold=0.05):
+        self._inputs, self._images = (truth, detections), images
+        self._content, self.truth, self._source = open_truth(truth, images)
+        found = evaluation.Detections.of(detections, self.truth)
+        self.detections = at_least(found, score_threshold)
+        self._evidence = gather(self.truth, self.detections)
+        self._score()
+        self.rows = self._ranked()
+
+    def _score(self):
+        evidence, counted = self._evidence, ~self.truth.ignored
+        has = evidence.owner >= 0
+        confidence = np.zeros(len(self.truth))
+        confidence[has] = self.detections.score[evidence.owner[has]]
+        self.scores = annotation_scores(evidence, confidence, counted)
+        self.scores["missing"] = np.zeros(len(self.truth))
+        self.suspicion = np.max(list(self.scores.values()), axis=0)
+        self._suspected = names_of(self.scores, evidence.errors, confidence)
+        self.places, values = uncovered(self.detections, evidence)
+        self.place_scores = missing_scores(values, np.count_nonzero(counted))
+
+    # Rows -----------------------------------------------------------------------------------------
+
+    def _ranked(self):
+        counted = np.flatnonzero(~self.truth.ignored)
+        # More places than boxes would bury the rest; those left out have the least suspicion.
+        places = self.places[: len(counted)]
+        rows = [self._annotation_row(i) for i in counted]
+        rows += [self._place_row(i) for i in range(len(places))]
+        rows.sort(key=lambda row: -row["suspicion"])
+        return [{"rank": rank} | row for rank, row in enumerate(rows, 1)]
+
+    def _annotation_row(self, i):
+        owner, truth = int(self._evidence.owner[i]), self.truth
+        row = self._row(i, owner)
+        row["iou"] = float(self._evidence.iou[i]) if owner >= 0 else None
+        row |= {"suspicion": float(self.suspicion[i]), "suspected": self._suspected[i]}
+        change = correction(
+            self._suspected[i],
+            truth.label[i],
+            truth.xyxy[i],
+            self.detections.label[owner] if owner >= 0 else None,
+            self.detections.xyxy[owner] if owner >= 0 else None,
+            self._evidence.other_label[i],
+        )
+        scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
+        return row | scores | self._correction(change) | {"position": int(i)}
+
+    def _place_row(self, j):
+        found = int(self.places[j])
+        score = float(self.place_scores[j])
+        row = self._row(-1, found) | {"suspicion": score, "suspected": "missing"}
+        change = correction(
+            "missing", None, None, self.detections.label[found], self.detections.xyxy[found], None
+        )
+        scores = dict.fromkeys([f"suspicion_{kind}" for kind in KINDS], 0.0)
+        scores["suspicion_missing"] = score
+        return row | scores | self._correction(change) | {"position": None}
+
+    def _row(self, true, found):
+        truth, detections = self.truth, self.detections
+        own = true >= 0
+        predicted = truth.class_names[detections.label[found]] if found >= 0 else None
+        return make_row(
+            own=own,
+            image=truth.images[truth.image[true] if own else detections.image[found]],
+            annotation_id=truth.annotation_ids[true] if own else None,
+            detection=int(detections.position[found]) if found >= 0 else None,
+            name=truth.class_names[truth.label[true]] if own else predicted,
+            predicted=predicted,
+            kind=self._kind(true, found) if own else "bkg",
+            area=float(truth.area[true] if own else np.prod(detections.xywh[found, 2:])),
+            score=float(detections.score[found]) if found >= 0 else None,
+            truth=truth.xyxy[true] if own else None,
+            prediction=detections.xyxy[found] if found >= 0 else None,
+        )
+
+    def _kind(self, true, found):
+        """How the page names the pair: as an error of the detection."""
+        if found < 0:
+            return "miss"
+        near = self._evidence.iou[true] >= 0.5
+        if self.truth.label[true] == self.detections.label[found]:
+            return "ok" if near else "loc"
+        return "cls" if near else "both"
+
+    def _correction(self, change):
+        gone = change.action == "remove"
+        values = [None] * 4 if gone else change.box.tolist()
+        return {
+            "correction": change.action,
+            "corrected_class": None if gone else self.truth.class_names[change.label],
+            "corrected_category_id": None if gone else self.truth.category_ids[change.label],
+            **{f"corrected_{side}": value for side, value in zip(SIDES, values, strict=True)},
+        }
+
+    # What it gives --------------------------------------------------------------------------------
+
+    def __len__(self):
+        return len(self.rows)
+
+    def table(self):
+        """The rows as a list of dicts (a copy), the most suspicious first.
+
+        The keys of `evaluation.error_table` with the annotation as truth and its own detection as
+        prediction (box_error is None), and
+        suspicion: decades; of the ordinary boxes of this set a share of 10^-suspicion would look
+        so wrong. suspected: the kind of error, one of `KINDS`; suspicion_shift ...: of each kind.
+        correction: "move", "relabel", "remove" or "add"; corrected_class, corrected_x1 ...: the box
+        as it should be, by the detection. position: place of the annotation in the file.
+        """
+        return [dict(row) for row in self.rows]
+
+    def image_scores(self):
+        """{image id: the largest suspicion in it}, 0 for images without any box."""
+        scores = {image["id"]: 0.0 for image in self.truth.images}
+        for row in self.rows:
+            scores[row["image_id"]] = max(scores[row["image_id"]], row["suspicion"])
+        return scores
+
+    def suspects(self, correct_from=SUSPECT):
+        """The rows of at least that suspicion; of two annotations that duplicate each other only
+        the more suspicious one."""
+        chosen, gone = [], set()
+        for row in self.rows:
+            if row["suspicion"] < correct_from:
+                break
+            if row["suspected"] == "duplicate":
+                if int(self._evidence.neighbour[row["position"]]) in gone:
+                    continue
+                gone.add(row["position"])
+            chosen.append(row)
+        return chosen
+
+    def to_csv(self, path):
+        """Write the ranked table: one line a row, suspicion first."""
+        write_audit_csv(self.rows, path)
+
+    def to_coco(self, path=None, correct_from=SUSPECT):
+        """The truth with the `suspects` corrected, as a COCO dict: a proposal to look through.
+
+        Changed annotations say so (`boxloss_correction`, `boxloss_suspicion`, `boxloss_bbox`,
+        `boxloss_category_id`); removed ones are listed in `boxloss_removed`. Written to `path` if
+        given; ValueError if that is the truth or the detections themselves.
+        """
+        content = corrected(self._content, self.suspects(correct_from))
+        if path is not None:
+            write_new(content, path, self._inputs)
+        return content
+
+    def to_html(self, folder, worst=200, loss="ciou", title="Suspected label errors"):
+        """Write the explorer page of the `worst` rows (None: all); the path of its index.html.
+
+        loss: fills the box errors and terms of the page; None leaves them out.
+        """
+        hidden = ("rank", "position", "corrected_", "correction", "suspected")
+        rows = [
+            {name: value for name, value in row.items() if not name.startswith(hidden)}
+            for row in self.rows[:worst]
+        ]
+        report = BoxReport.from_rows(
+            rows,
+            self._source,
+            self._images,
+            loss=loss,
+            title=title,
+            subtitle=f"{len(rows)} most suspicious of {len(self.rows)} · 10^-suspicion of the "
+            "ordinary boxes look so wrong",
+        )
+        return report.to_html(folder, sort="extra:suspicion")
+
+    def __repr__(self):
+        return f"LabelAudit({len(self.rows)} rows, {len(self.truth.images)} images)"
+
+
+def at_least(detections, score_threshold):
+    """The detections of at least that score; ValueError where none is left."""
+    keep = detections.score >= score_threshold
+    if not keep.any():
+        best = f", the best at {detections.score.max():.3g}" if len(keep) else ""
+        raise ValueError(
+            f"`detections` must hold a detection with a score of at least {score_threshold:g}. "
+            f"Received: {len(keep)} detections{best}"
+        )
+    fields = ("xywh", "image", "label", "score", "position")
+    return replace(detections, **{name: getattr(detections, name)[keep] for name in fields})

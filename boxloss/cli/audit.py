@@ -1,0 +1,136 @@
+"""`boxloss audit`: which labels are wrong, by what a detector says about them."""
+
+import pathlib
+import sys
+import time
+
+HELP = "Rank annotations by how wrong they look: a table, a page, and a proposal of corrections."
+EPILOG = """examples:
+  boxloss audit --truth gt.json --detections results.json --images photos/ --out audit/
+  boxloss audit --truth gt.json --images photos/ --folds 3 --epochs 40 --out audit/
+  boxloss audit runs/first
+
+OUT then holds audit.csv (every annotation, the most suspicious first), index.html (the worst of
+them, with pictures) and corrected.json (a proposal, as COCO). The labels themselves are never
+changed. Detections must come from a detector that did not learn from these labels; without
+--detections, --folds trains one detector for each part of the images on the other parts.
+"""
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "run", nargs="?", type=pathlib.Path, help="a run folder: audits its validation labels"
+    )
+    data = parser.add_argument_group("labels and detections")
+    data.add_argument("--truth", help="the labels: COCO JSON, or a VOC or YOLO folder")
+    data.add_argument("--detections", help="COCO results JSON of any detector")
+    data.add_argument("--images", help="the image folder")
+    data.add_argument("--out", type=pathlib.Path, help="folder to write (default: RUN/audit)")
+    data.add_argument(
+        "--score",
+        type=float,
+        default=0.05,
+        help="detections below it do not exist (default: %(default)s)",
+    )
+    page = parser.add_argument_group("what is written")
+    page.add_argument(
+        "--worst", type=int, default=200, help="rows of the page (default: %(default)s)"
+    )
+    page.add_argument(
+        "--correct-from",
+        type=float,
+        default=2.5,
+        metavar="SUSPICION",
+        help="correct boxes from this suspicion on (default: %(default)s)",
+    )
+    page.add_argument("--loss", default="ciou", help="box errors of the page (default: ciou)")
+    folds = parser.add_argument_group("without --detections")
+    folds.add_argument("--folds", type=int, help="parts that the images are divided into")
+    folds.add_argument("--epochs", type=int, default=60, help="(default: %(default)s)")
+    folds.add_argument("--size", default="nano", help="nano or small (default: %(default)s)")
+    folds.add_argument("--image-size", type=int, default=320, help="(default: %(default)s)")
+    folds.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
+    folds.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    folds.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args):
+    """Write table, page and proposal; the printed object has their places and counts."""
+    from boxloss.audit import LabelAudit
+
+    started = time.monotonic()
+    truth, detections, images, out = sources(args)
+    out.mkdir(parents=True, exist_ok=True)
+    made = time.monotonic()
+    audit = LabelAudit(truth, detections, images, score_threshold=args.score)
+    seconds = time.monotonic() - made
+    corrected = out / "corrected.json"
+    proposal = audit.to_coco(corrected, args.correct_from)
+    audit.to_csv(out / "audit.csv")
+    page = audit.to_html(out, worst=args.worst, loss=args.loss)
+    suspects = audit.suspects(args.correct_from)
+    kinds = [row["suspected"] for row in suspects]
+    print(
+        f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong: "
+        f"open {page}",
+        file=sys.stderr,
+    )
+    return {
+        "table": str(out / "audit.csv"),
+        "page": str(page),
+        "corrections": str(corrected),
+        "boxes": len(audit.truth),
+        "images": len(audit.truth.images),
+        "detections": len(audit.detections),
+        "suspects": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "removed": len(proposal["boxloss_removed"]),
+        "audit_seconds": round(seconds, 3),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def sources(args):
+    """(truth, detections, image folder, output folder) of the command line."""
+    given = args.truth is not None
+    whole = given and args.out is not None and (args.detections is None) != (args.folds is None)
+    if given == (args.run is not None) or (given and not whole):
+        raise ValueError(
+            "`boxloss audit` must get a run folder, or --truth and --out with either --detections "
+            f"or --folds. Received: run={str(args.run) if args.run else None!r}, "
+            f"truth={args.truth!r}, detections={args.detections!r}, folds={args.folds!r}, "
+            f"out={str(args.out) if args.out else None!r}"
+        )
+    if args.run is not None:
+        from boxloss.audit.source import labels_of_run
+
+        truth, images = labels_of_run(args.run)
+        return (
+            truth,
+            args.run / "detections.json",
+            args.images or images,
+            args.out or args.run / "audit",
+        )
+    if args.detections is not None:
+        return args.truth, args.detections, args.images, args.out
+    return args.truth, detections_by_folds(args), args.images, args.out
+
+
+def detections_by_folds(args):
+    """COCO results of every image, made by detectors that did not see it."""
+    from boxloss import datasets
+    from boxloss.audit.folds import out_of_sample
+    from boxloss.training import Options
+
+    if args.images is None:
+        raise ValueError("`--images` must be given to train with --folds. Received: images=None")
+    dataset = datasets.load(args.images, args.truth)
+    print(dataset.summary(), file=sys.stderr)
+    options = Options(
+        size=args.size,
+        image_size=args.image_size,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        seed=args.seed,
+    )
+    verbose = 0 if args.quiet else "auto"
+    return out_of_sample(dataset, args.out / "folds", args.folds, options, args.seed, verbose)
