@@ -11,7 +11,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # The mathematics runs on every backend; pictures, data and training are TensorFlow's here. On JAX
 # `make test` checks values and gradients of every loss, `make test-slow` everything.
 MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
-	test_metrics.py test_rotated.py test_uncertainty.py test_coders.py test_compat.py))
+	test_metrics.py test_rotated.py test_uncertainty.py test_statistical_losses.py \
+	test_class_losses.py test_coders.py test_assigners.py test_assignment.py test_compat.py))
 VALUES := tests/test_losses.py -k "checked or oracle or mask_hides"
 
 .PHONY: help demo test test-slow test-torch test-addons test-page lint clean
@@ -65,7 +66,7 @@ $(TORCH_READY): pyproject.toml constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet uv
 	$(TORCH_VENV)/bin/uv pip install --quiet --python $(TORCH_VENV)/bin/python -c constraints.txt \
 		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") torch==2.13.0 \
-		pytest pytest-xdist hypothesis -e .
+		pytest pytest-xdist hypothesis shapely scipy -e .
 	touch $@
 
 ifneq ($(TORCH_FOUND),)

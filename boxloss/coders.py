@@ -35,21 +35,21 @@ def grid(height, width, strides):
 
 
 def _four(x):
-    """(..., 4), a tensor or an array, as four tensors (...): PyTorch takes no arrays here."""
-    return ops.unstack(ops.convert_to_tensor(x), 4, axis=-1)
+    """(..., 4), a tensor or an array, as four tensors (...)."""
+    return ops.unstack(x, 4, axis=-1)
 
 
 def distances_to_boxes(distances, points):
     """Distances (..., A, 4) left, top, right, bottom of points (A, 2) to xyxy boxes, same unit."""
     left, top, right, bottom = _four(distances)
-    x, y = points[:, 0], points[:, 1]
+    x, y = ops.unstack(points, 2, axis=-1)
     return ops.stack([x - left, y - top, x + right, y + bottom], axis=-1)
 
 
 def boxes_to_distances(boxes, points):
     """The inverse of `distances_to_boxes`."""
     x1, y1, x2, y2 = _four(boxes)
-    x, y = points[:, 0], points[:, 1]
+    x, y = ops.unstack(points, 2, axis=-1)
     return ops.stack([x - x1, y - y1, x2 - x, y2 - y], axis=-1)
 
 

@@ -46,6 +46,25 @@ def dtype_name(x):
     return name.removeprefix("torch.")
 
 
+def unstack(x, num=None, axis=0):
+    """As in Keras, for arrays as well: PyTorch's takes tensors only."""
+    return _ops.unstack(_ops.convert_to_tensor(x), num, axis=axis)
+
+
+def stop_gradient(x):
+    """As in Keras, for arrays as well."""
+    return _ops.stop_gradient(_ops.convert_to_tensor(x))
+
+
+def one_hot(labels, classes, dtype="float32"):
+    """(...) to (..., classes), zeros for a label outside 0 ... classes - 1, also on PyTorch."""
+    if backend() != "torch":
+        return _ops.one_hot(labels, classes, dtype=dtype)
+    labels = _ops.cast(_ops.convert_to_tensor(labels), "int64")
+    hit = _ops.equal(_ops.expand_dims(labels, -1), _ops.arange(classes, dtype="int64"))
+    return _ops.cast(hit, dtype)
+
+
 def static_shape(x):
     """The shape as a tuple; None where a graph does not know a dimension."""
     return tuple(x.shape)

@@ -63,7 +63,7 @@ def inside(points, boxes, smallest=0.0):
     the grid still holds a point.
     """
     x1, y1, x2, y2 = [ops.expand_dims(side, -1) for side in box_arithmetic.split(boxes)]
-    x, y = points[:, 0], points[:, 1]
+    x, y = ops.unstack(points, 2, axis=-1)
     reach_x = ops.maximum(x2 - x1, smallest) / 2
     reach_y = ops.maximum(y2 - y1, smallest) / 2
     near_x = ops.less(ops.absolute(x - (x1 + x2) / 2), reach_x)

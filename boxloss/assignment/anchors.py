@@ -92,9 +92,10 @@ def atss(anchors, level_sizes, true_boxes, true_labels, ignore=None, *, classes,
     """
     overlap, real, _ = _overlaps(anchors, true_boxes, ignore)
     x1, y1, x2, y2 = box_arithmetic.split(ops.convert_to_tensor(anchors))
-    points = ops.stack([(x1 + x2) / 2, (y1 + y2) / 2], axis=-1)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    points = ops.stack([x, y], axis=-1)
     X1, Y1, X2, Y2 = [ops.expand_dims(side, -1) for side in box_arithmetic.split(true_boxes)]
-    distance = ops.square(points[:, 0] - (X1 + X2) / 2) + ops.square(points[:, 1] - (Y1 + Y2) / 2)
+    distance = ops.square(x - (X1 + X2) / 2) + ops.square(y - (Y1 + Y2) / 2)
     near, start = [], 0
     for size in level_sizes:
         level = distance[..., start : start + size]

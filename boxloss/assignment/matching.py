@@ -56,10 +56,11 @@ def simota(
     real = ops.expand_dims(real_rows(true_boxes, ignore), -1)
     within = inside(points, true_boxes)
     X1, Y1, X2, Y2 = [ops.expand_dims(side, -1) for side in box_arithmetic.split(true_boxes)]
-    reach = radius * strides
+    reach = radius * ops.convert_to_tensor(strides)
+    x, y = ops.unstack(points, 2, axis=-1)
     near = ops.logical_and(
-        ops.less(ops.abs(points[:, 0] - (X1 + X2) / 2), reach),
-        ops.less(ops.abs(points[:, 1] - (Y1 + Y2) / 2), reach),
+        ops.less(ops.abs(x - (X1 + X2) / 2), reach),
+        ops.less(ops.abs(y - (Y1 + Y2) / 2), reach),
     )
     either = ops.logical_and(ops.logical_or(within, near), real)
     allowed = ops.logical_and(ops.any(either, axis=1, keepdims=True), real)  # (B, N, A)
