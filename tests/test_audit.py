@@ -156,18 +156,19 @@ def test_places_without_a_box_are_counted_once_and_not_under_a_crowd():
     found = results(
         [
             (0, 1, 0.9, 0, 0, 50, 50),  # owned
-            (0, 1, 0.8, 0, 0, 50, 40),  # not owned, lies on the box
+            (0, 1, 0.8, 0, 0, 50, 40),  # not owned, lies on the box: IoU 4/5
             (0, 1, 0.6, 200, 100, 50, 40),  # a place without a box
             (0, 3, 0.5, 202, 100, 50, 40),  # the same place
             (0, 1, 0.7, 25, 0, 100, 50),  # IoU 1/5 with the box
+            (0, 1, 0.4, 0, 20, 50, 50),  # IoU 3/7 with it
             (1, 1, 0.9, 50, 50, 40, 40),  # in the crowd
         ]
     )
     told = evaluation.Truth.of(truth)
     detections = evaluation.Detections.of(found, told)
     places, values = uncovered(detections, gather(told, detections))
-    assert places.tolist() == [2, 4]
-    np.testing.assert_allclose(values, [0.6, 0.7 * 0.8])
+    assert places.tolist() == [4, 2, 5]
+    np.testing.assert_allclose(values, [0.7, 0.6, 0.4 * (1.5 - 6 / 7)])
 
 
 # Scores -------------------------------------------------------------------------------------------

@@ -127,11 +127,12 @@ def _relative_errors(true, predicted):
 def uncovered(detections, evidence):
     """Places of detections without an annotation: (positions, best first; (k,) values in [0, 1]).
 
-    The value is score * (1 - cover). Of several detections of one place (IoU above 0.5) only the
-    best one counts; those that own an annotation, or lie on one by more than half, do not.
+    The value is the score, less where an annotation covers the place: whole up to IoU 1/4, nothing
+    from 3/4 on. Of several detections of one place (IoU above 0.5) only the best one counts; one
+    that owns an annotation does not.
     """
-    value = detections.score * (1 - evidence.cover)
-    free = np.flatnonzero(~evidence.owned & (evidence.cover < SAME_PLACE_IOU) & (value > 0))
+    value = detections.score * np.clip(1.5 - 2 * evidence.cover, 0.0, 1.0)
+    free = np.flatnonzero(~evidence.owned & (value > 0))
     chosen = []
     for rows in groups(detections.image[free]).values():
         rows = free[rows]

@@ -30,7 +30,7 @@ class LabelAudit:
             where an object may be missing. See `table`.
         scores: {kind: (n,)} decades of each annotation, in the order of the truth, 0 for "missing".
         suspicion: (n,), the largest of them. places: (k,) positions in `detections` of possible
-            missing objects; place_scores: (k,).
+            missing objects; place_scores: (k,) decades; place_values: (k,) in [0, 1], falling.
         truth, detections: `evaluation.Truth` and `evaluation.Detections`.
     """
 
@@ -52,8 +52,8 @@ class LabelAudit:
         self.scores["missing"] = np.zeros(len(self.truth))
         self.suspicion = np.max(list(self.scores.values()), axis=0)
         self._suspected = names_of(self.scores, evidence.errors, confidence)
-        self.places, values = uncovered(self.detections, evidence)
-        self.place_scores = missing_scores(values, np.count_nonzero(counted))
+        self.places, self.place_values = uncovered(self.detections, evidence)
+        self.place_scores = missing_scores(self.place_values, np.count_nonzero(counted))
 
     # Rows -----------------------------------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 import importlib
 
-HELP = "Measure speed: losses beside other libraries, the explorer page, the import."
+HELP = "Measure losses beside other libraries, the explorer page, the import, the label audit."
 EPILOG = """examples:
   boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
   boxloss benchmark losses --addons-python addons/bin/python
   boxloss benchmark page --boxes 10000
   boxloss benchmark import
+  boxloss benchmark audit --truth gt.json --detections results.json --out benchmarks
 """
-PARTS = ("losses", "page", "import")
+PARTS = ("losses", "page", "import", "audit")
 
 
 def add_arguments(parser):
