@@ -23,6 +23,11 @@ BASES = {
     )
 }
 
+# What the flags below know of the bases: penalties that end at the right sides, and none at all for
+# a box inside the other.
+SEES_SIDES = ("eiou", "shape_iou", "siou")
+BLIND_INSIDE = ("giou", "iou")
+
 
 class ModifierLoss(OverlapLoss):
     """A change of a loss that is an overlap plus penalties; the terms are those of the base.
@@ -34,7 +39,6 @@ class ModifierLoss(OverlapLoss):
     """
 
     recovers_disjoint = False
-    recovers_inverted = False
 
     def __init__(self, *, base="iou", **arguments):
         super().__init__(**arguments)
@@ -70,6 +74,8 @@ class AlphaIoULoss(ModifierLoss):
     def __init__(self, *, alpha=3.0, **arguments):
         super().__init__(**arguments)
         self.alpha = checks.positive("alpha", alpha)
+        # Above 1 the gradient vanishes as the overlap and the penalties go to 0.
+        self.recovers_disjoint = self.recovers_disjoint and self.alpha <= 1
 
     def pair_terms(self, pair):
         return modifiers.alpha_terms(self._base.pair_terms, pair, self.alpha)
@@ -87,6 +93,10 @@ class InnerIoULoss(ModifierLoss):
     def __init__(self, *, ratio=0.75, **arguments):
         super().__init__(**arguments)
         self.ratio = checks.positive("ratio", ratio)
+        # A small box inside the truth: its inner box may have no overlap, and no other gradient.
+        if self._base.name in BLIND_INSIDE:
+            self.recovers_inverted = self.recovers_inverted and self.ratio >= 0.75
+            self.recovers_disjoint = self.recovers_disjoint and self.ratio >= 1
 
     def pair_terms(self, pair):
         return modifiers.inner_terms(self._base.pair_terms, pair, self.ratio)
@@ -104,6 +114,9 @@ class FocalerIoULoss(ModifierLoss):
     def __init__(self, *, low=0.0, high=0.95, **arguments):
         super().__init__(**arguments)
         self.low, self.high = modifiers.check_range(low=low, high=high)
+        # The overlap has no gradient below `low` nor above `high`; the base must see the sides.
+        if (self.low > 0 or self.high < 0.9) and self._base.name not in SEES_SIDES:
+            self.recovers_disjoint = self.recovers_inverted = False
 
     def pair_terms(self, pair):
         return modifiers.focaler_terms(self._base.pair_terms, pair, self.low, self.high)
@@ -118,11 +131,12 @@ class UnifiedIoULoss(ModifierLoss):
 
     name = "unified_iou"
     recovers_disjoint = True
-    recovers_inverted = True
 
     def __init__(self, *, base="ciou", ratio=2.0, **arguments):
         super().__init__(base=base, **arguments)
         self.ratio = checks.positive("ratio", ratio)
+        if self._base.name == "iou":
+            self.recovers_inverted = self.ratio >= 0.75
 
     def pair_terms(self, pair):
         return modifiers.unified_terms(self._base.pair_terms, pair, self.ratio)

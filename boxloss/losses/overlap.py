@@ -58,7 +58,6 @@ class IoULoss(OverlapLoss):
 
     name = "iou"
     recovers_disjoint = False
-    recovers_inverted = False
 
     def __init__(self, *, mode="linear", **arguments):
         super().__init__(**arguments)

@@ -98,6 +98,8 @@ class PIoULoss(OverlapLoss):
     """
 
     name = "piou"
+    # Loss and gradient vanish with the distance; 81 % arrive with version 1, none with version 2.
+    recovers_disjoint = False
 
     def __init__(self, *, version=2, scale=1.3, weight_gradient=True, **arguments):
         super().__init__(**arguments)

@@ -49,7 +49,6 @@ class WIoULoss(StatefulLoss, OverlapLoss):
     """
 
     name = "wiou"
-    recovers_disjoint = False
 
     def __init__(
         self,
@@ -127,6 +126,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
     """
 
     name = "ghm_r"
+    # Rare bins weigh up to N / bins: after such a gradient Adam's steps are short for long.
+    recovers_inverted = False
     # The cost of a box depends on the others of the batch.
     uses_batch = True
 

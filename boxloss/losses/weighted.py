@@ -24,6 +24,8 @@ class FocalEIoULoss(OverlapLoss):
         super().__init__(**arguments)
         self.gamma = checks.non_negative("gamma", gamma)
         self.weight_gradient = checks.flag("weight_gradient", weight_gradient)
+        # Differentiated, the weight leads to no overlap, where the loss is 0 as well.
+        self.recovers_inverted = not self.weight_gradient
 
     def pair_terms(self, pair):
         return weighted.focal_eiou_terms(pair, self.gamma, self.weight_gradient)
@@ -45,6 +47,8 @@ class InterpIoULoss(OverlapLoss):
     def __init__(self, *, alpha=0.98, **arguments):
         super().__init__(**arguments)
         self.alpha = weighted.check_interpolation(alpha)
+        # The interpolated box must overlap: (1 - alpha) of the distance is less than the size.
+        self.recovers_disjoint = self.alpha == weighted.DYNAMIC or self.alpha >= 0.95
 
     def pair_terms(self, pair):
         return weighted.interp_iou_terms(pair, self.alpha)
