@@ -119,6 +119,15 @@ def test_a_shifted_box_keeps_the_detection_of_its_own_object():
     np.testing.assert_allclose(evidence.support, 0.9 * np.array([30 / 70, 48 / 52]))
 
 
+@pytest.mark.parametrize("score, width, owner", [(0.1, 34, 0), (0.5, 34, 1)])
+def test_a_vague_detection_owns_a_box_only_where_it_fits_much_better(score, width, owner):
+    truth = coco([(0, 1, 0, 0, 40, 20)])
+    found = results([(0, 1, 0.9, 0, 0, 20, 20), (0, 1, score, 0, 0, width, 20)])
+    # IoU 0.5 and 0.85; fourth roots of 0.9, 0.5 and 0.1: 0.974, 0.841 and 0.562, so 0.487 stands
+    # against 0.715 or 0.478.
+    assert evidence_of(truth, found).owner.tolist() == [owner]
+
+
 def test_one_to_one_is_the_best_of_all_pairings():
     import itertools
 
@@ -150,8 +159,15 @@ def test_errors_are_in_sides_of_both_boxes():
     np.testing.assert_allclose(evidence.errors, [[-10 / 60, 5 / 20, 40 / 60, 5 / 20]])
 
 
+def test_a_neighbour_is_the_other_box_of_the_image_that_overlaps_most():
+    boxes = [(0, 1, 0, 0, 40, 20), (0, 3, 10, 0, 40, 20), (0, 1, 30, 0, 40, 20), (1, 1, 0, 0, 9, 9)]
+    evidence = evidence_of(coco(boxes), results([(1, 1, 0.9, 0, 0, 9, 9)]))
+    assert evidence.neighbour.tolist() == [1, 0, 1, -1]
+    np.testing.assert_allclose(evidence.neighbour_iou, [3 / 5, 3 / 5, 1 / 3, 0])
+
+
 def test_places_without_a_box_are_counted_once_and_not_under_a_crowd():
-    truth = coco([(0, 1, 0, 0, 50, 50), (1, 1, 0, 0, 200, 200)])
+    truth = coco([(0, 1, 0, 0, 50, 50), (1, 1, 0, 0, 200, 200), (1, 1, 300, 200, 40, 40)])
     truth["annotations"][1]["iscrowd"] = 1
     found = results(
         [
@@ -162,6 +178,7 @@ def test_places_without_a_box_are_counted_once_and_not_under_a_crowd():
             (0, 1, 0.7, 25, 0, 100, 50),  # IoU 1/5 with the box
             (0, 1, 0.4, 0, 20, 50, 50),  # IoU 3/7 with it
             (1, 1, 0.9, 50, 50, 40, 40),  # in the crowd
+            (1, 1, 0.9, 320, 200, 40, 40),  # owned, though IoU 1/3 only
         ]
     )
     told = evaluation.Truth.of(truth)

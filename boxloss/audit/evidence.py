@@ -12,7 +12,7 @@ import numpy as np
 
 from boxloss.evaluation.matching import coco_iou, groups
 
-TOUCH_IOU = 0.1  # below it a detection says nothing about a box (TIDE's background)
+TOUCH_IOU = 0.2  # a detection that overlaps a box by less is that of another object
 SCORE_POWER = 0.25
 SAME_PLACE_IOU = 0.5
 
