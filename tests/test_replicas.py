@@ -181,3 +181,36 @@ def test_a_call_in_the_scope_but_outside_a_replica_is_the_plain_loss(two_replica
     expected = float(loss(y, prediction))
     with two_replicas(2).scope():
         np.testing.assert_allclose(float(loss(y, prediction)), expected, rtol=1e-6)
+
+
+STATEFUL = {
+    "wiou": lambda: boxloss.WIoULoss(
+        running_mean=boxloss.RunningMean(initial=0.5), momentum=0.25, normalizer="batch"
+    ),
+    "ghm_r": lambda: boxloss.GHMRBoxLoss(
+        mu=2.0, momentum=0.75, histogram=boxloss.GradientHistogram(), normalizer="batch"
+    ),
+    "ghm_r of the batch": lambda: boxloss.GHMRBoxLoss(mu=2.0, normalizer="batch"),
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_states_and_weights_are_those_of_one_replica(two_replicas, name):
+    from boxloss.losses.state import states_of
+
+    outcomes = []
+    for count in (1, 2):
+        made = []
+
+        def make(made=made):
+            made.append(STATEFUL[name]())
+            return made[0]
+
+        weights = trained(two_replicas(count), make, "sgd")
+        states = [ops.convert_to_numpy(state.value) for state in states_of(made[0])]
+        outcomes.append((weights, states))
+    (one, before), (two, after) = outcomes
+    for a, b in zip(before, after, strict=True):
+        assert np.abs(a - 0.5).max() > 1e-3  # it has moved
+        np.testing.assert_allclose(b, a, rtol=1e-5)
+    assert_same(one, two)

@@ -3,15 +3,18 @@
 A Keras Loss cannot own a variable: it is in no model, is lost on reload, moves in evaluation too,
 and does not move at all under JAX. So a layer owns it, and a model owns the layer:
 
-    mean = boxloss.RunningMean()
-    model.wiou_mean = mean                       # saved with the model's weights
-    model.compile("adam", loss=boxloss.WIoULoss(running_mean=mean))
-    model.fit(..., callbacks=[boxloss.MoveLossState(mean)])   # still in evaluation
+    model.compile("adam", loss=boxloss.WIoULoss(running_mean=boxloss.RunningMean()))
+    model.fit(..., callbacks=[boxloss.MoveLossState()])   # moves in training, still in evaluation
 
-A layer moves at every call of its loss until `stop()`; `loss.tensors(...)` never moves it. The sums
-run over all replicas. Where it could not move, on JAX in a model that does not own it, the loss
-raises.
+The callback makes the model own the states of its losses, so that they are saved with its weights.
+A compiled `.keras` model holds their values with its losses as well: loaded, they are the same, and
+the callback makes the new model own them. A layer moves at every call of its loss until `stop()`;
+one that was loaded stands until the callback, or `start()`, lets it move, and warns of it.
+`loss.tensors(...)` never moves it. The sums run over all replicas. Where it could not move, on JAX
+in a model that does not own it, the loss raises.
 """
+
+import warnings
 
 import keras
 
@@ -28,6 +31,7 @@ class LossState(keras.layers.Layer):
         self.value = self._variable("value", shape, keras.initializers.Constant(initial))
         self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
         self.built = True
+        self._waits = False
 
     def _variable(self, name, shape, initializer):
         arguments = {"name": name, "shape": shape, "initializer": initializer, "trainable": False}
@@ -38,8 +42,17 @@ class LossState(keras.layers.Layer):
 
         return self.add_weight(aggregation=tf.VariableAggregation.MEAN, **arguments)
 
+    @classmethod
+    def from_config(cls, config):
+        """Of a saved loss: it stands until `start`."""
+        state = super().from_config(config)
+        state.stop()
+        state._waits = True
+        return state
+
     def start(self):
         """Let it move (training)."""
+        self._waits = False
         self.moving.assign(1.0)
 
     def stop(self):
@@ -52,6 +65,13 @@ class LossState(keras.layers.Layer):
     def move_to(self, value):
         """Assign `value`, unless it is stopped."""
         self._refuse_where_it_would_be_lost()
+        if self._waits:
+            self._waits = False
+            warnings.warn(
+                f"the layer {self.name!r} was loaded and stands still: let it move in training by "
+                "boxloss.MoveLossState() among the callbacks, or by its start()",
+                stacklevel=4,
+            )
         old = self.read("float32")
         share = ops.cast(ops.convert_to_tensor(self.moving), "float32")
         value = ops.cast(ops.stop_gradient(value), "float32")
@@ -66,8 +86,9 @@ class LossState(keras.layers.Layer):
         known = scope.state_mapping if scope is not None else {}
         if known and id(self.value) not in known:
             raise ValueError(
-                f"`{type(self).__name__}` must be an attribute of the model on JAX, where nothing "
-                f"else can move in fit. Received: the layer {self.name!r} in no model"
+                f"`{type(self).__name__}` must belong to the model on JAX, where nothing else can "
+                "move in fit: give fit callbacks=[boxloss.MoveLossState()]. "
+                f"Received: the layer {self.name!r} in no model"
             )
 
 
@@ -85,27 +106,68 @@ class RunningMean(LossState):
 
 @register
 class GradientHistogram(LossState):
-    """GHM-R's moving counts of coordinates by gradient norm. Args: bins: their number."""
+    """GHM-R's moving counts of coordinates by gradient norm.
 
-    def __init__(self, *, bins=10, name=None):
+    Args: bins: their number. counts: where they start, `bins` numbers; 0 by default.
+    """
+
+    def __init__(self, *, bins=10, counts=None, name=None):
         bins = checks.count("bins", bins)
         super().__init__((bins,), 0.0, name)
         self.bins = bins
+        if counts is not None:
+            if len(counts) != bins:
+                raise ValueError(
+                    f"`counts` must be {bins} numbers, one a bin. Received: {len(counts)} numbers"
+                )
+            self.value.assign([checks.non_negative("counts", float(x)) for x in counts])
 
     def get_config(self):
-        return {"name": self.name, "bins": self.bins}
+        counts = [float(x) for x in ops.convert_to_numpy(self.value)]
+        return {"name": self.name, "bins": self.bins, "counts": counts}
+
+
+def states_of(loss):
+    """The states of a loss, of the losses within it, or of any structure of losses; each once."""
+    found = []
+
+    def collect(loss):
+        if isinstance(loss, dict):
+            loss = list(loss.values())
+        if isinstance(loss, (list, tuple)):
+            for part in loss:
+                collect(part)
+        elif isinstance(loss, keras.losses.Loss):
+            state = getattr(loss, "state", None)
+            if isinstance(state, LossState) and all(state is not other for other in found):
+                found.append(state)
+            collect(getattr(loss, "losses", None))  # of a WeightedSum: (loss, weight)
+            collect(getattr(loss, "loss", None))  # of a DecodedBoxLoss
+
+    collect(loss)
+    return found
 
 
 class MoveLossState(keras.callbacks.Callback):
     """Lets states of losses move in training only: not in evaluation, not after it.
 
-    Args: states: the layers.
+    The model owns them from then on: they are saved with its weights, and move on JAX too.
+
+    Args: states: the layers; by default those of the losses that the model is compiled with.
     """
 
     def __init__(self, *states):
         super().__init__()
         self.states = states
         self._training = False
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.states = self.states or tuple(states_of(getattr(model, "loss", None)))
+        owned = {id(variable) for variable in model.variables}
+        for index, state in enumerate(self.states):
+            if id(state.value) not in owned:
+                setattr(model, f"loss_state_{index}", state)
 
     def _start(self):
         for state in self.states:

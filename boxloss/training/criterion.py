@@ -26,7 +26,10 @@ class Costs(NamedTuple):
 
 
 def box_loss(name, arguments=None):
-    """The registry's box loss `name`, set up to be summed over locations whose weights sum to 1."""
+    """The registry's box loss `name`, set up to be summed over locations whose weights sum to 1.
+
+    WIoU's running mean and GHM-R's histogram move, unless `arguments` say where they stand.
+    """
     arguments = dict(arguments or {})
     for argument in RESERVED:
         if argument in arguments:
@@ -37,6 +40,13 @@ def box_loss(name, arguments=None):
     allowed = losses.names("box")
     if name not in allowed:
         losses.checks.one_of("loss", name, allowed)
+    loss = losses.get(name, normalizer="none", **arguments)
+    if name == "wiou" and loss.version > 1 and "running_mean" not in arguments:
+        arguments["running_mean"] = losses.RunningMean()
+    elif name == "ghm_r" and loss.momentum > 0 and loss.histogram is None:
+        arguments["histogram"] = losses.GradientHistogram(bins=loss.bins)
+    else:
+        return loss
     return losses.get(name, normalizer="none", **arguments)
 
 
@@ -88,19 +98,32 @@ class Criterion:
         )
         return Costs(target, errors, parts, sum(parts.values()))
 
-    def _measure(self, target, predicted, logits, distribution, points, strides):
+    def move(self, target, predicted, strides):
+        """One step of the box loss's states by the boxes of a batch; see `losses.state`.
+
+        target: the `Assignment`. predicted (B, A, 4) in pixels.
+        """
+        if hasattr(self.loss, "move"):
+            self.loss.move(*self._in_strides(target, predicted, strides)[:2])
+
+    def _in_strides(self, target, predicted, strides):
+        """Truths, -1 where none is assigned, and predictions in strides; where one is assigned."""
         steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
         found = ops.greater_equal(target.index, 0)
-        in_strides = boxes.fill(target.boxes / steps, found, -1.0)
+        return boxes.fill(target.boxes / steps, found, -1.0), predicted / steps, found
+
+    def _measure(self, target, predicted, logits, distribution, points, strides):
+        true, pred, found = self._in_strides(target, predicted, strides)
         total = ops.maximum(ops.sum(target.quality, axis=-1, keepdims=True), 1.0)
         weights = target.quality / total  # (B, A)
-        tensors = self.loss.tensors(in_strides, predicted / steps, sample_weight=weights)
+        tensors = self.loss.tensors(true, pred, sample_weight=weights)
         errors = {"box": tensors.box_errors, "class": self._class_errors(target, logits)}
         parts = {
             "box": self.box_weight * tensors.image_losses,
             "class": self.class_weight * ops.sum(errors["class"] / total, axis=-1),
         }
         if self.bins:
+            steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
             sides = coders.boxes_to_distances(target.boxes, points) / steps
             tensors = self.bin_loss.tensors(sides, distribution, weights, mask=found)
             errors["bins"] = tensors.box_errors

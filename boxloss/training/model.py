@@ -4,6 +4,7 @@ import keras
 
 from boxloss import coders, ops, reduction
 from boxloss.detector import STRIDES
+from boxloss.losses.state import states_of
 
 
 class ImageLosses(keras.metrics.Metric):
@@ -50,6 +51,8 @@ class TrainingModel(keras.Model):
         self.mining = mining
         self.parts = ("box", "class", "bins") if detector.bins else ("box", "class")
         self.image_losses = ImageLosses(image_count, self.parts)
+        # The model owns them: they are in its checkpoints.
+        self.loss_states = states_of(criterion.loss)
         self.built = True
 
     def call(self, images, training=None):
@@ -61,9 +64,12 @@ class TrainingModel(keras.Model):
         return self.criterion(truth, outputs, points, strides)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        y = y | {"ignore": ops.cast(y["ignore"], "bool")}
         costs = self.costs(x, y, y_pred)
         if training:
             self.image_losses.update_state(y["index"], costs.parts)
+            strides = coders.grid(x.shape[1], x.shape[2], STRIDES)[1]
+            self.criterion.move(costs.assignment, y_pred["boxes"], strides)
         return reduction.reduce(
             costs.image_losses, self._image_weights(costs, sample_weight), "sum_over_batch_size"
         )
