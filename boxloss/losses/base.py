@@ -8,6 +8,7 @@ import keras
 from boxloss import boxes, checks, ops, reduction
 from boxloss.compiled import Compiled
 from boxloss.functional.overlap import total
+from boxloss.losses import guard
 from boxloss.mining import _Mining
 
 
@@ -134,6 +135,9 @@ class TensorLoss(keras.losses.Loss):
         """Raise unless the shapes fit."""
         checks.boxes(y_true, y_pred, rank=3)
 
+    def guard(self, y_true, y_pred, mask):
+        """Warn, in eager mode, of what can hardly be meant."""
+
     def is_real(self, y_true):
         """(B, N) bool: False for rows of padding."""
         return boxes.is_real(y_true)
@@ -182,6 +186,7 @@ class TensorLoss(keras.losses.Loss):
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
         mask = None if mask is None else ops.convert_to_tensor(mask)
+        self.guard(y_true, y_pred, mask)
         static = None
         if isinstance(image_shape, (list, tuple)):
             static, image_shape = checks.image_shape(image_shape), None
@@ -342,6 +347,10 @@ class BoxLoss(TensorLoss):
         super().__init__(**arguments)
         self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
         self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
+
+    def guard(self, y_true, y_pred, mask):
+        if self.kind == "box" and getattr(self, "coordinate_format", None) != "encoded":
+            guard.look(self, y_true, y_pred, mask)
 
     def to_xyxy(self, x, image_shape):
         shape = self.image_shape if image_shape is None else image_shape

@@ -1,0 +1,92 @@
+"""Warnings about boxes that can hardly be what was meant.
+
+Only in eager mode, and only at the first calls of each loss, on a part of the boxes: whatever is
+compiled pays nothing. A loss warns of each matter once.
+"""
+
+import warnings
+import weakref
+
+import numpy as np
+
+from boxloss import boxes, ops
+
+LOOKS = 3  # calls of a loss that are looked at
+MOST = 256  # boxes of a call
+FEWEST = 8  # real boxes from which anything is said
+
+_LOOKED = weakref.WeakKeyDictionary()  # loss -> [looks, matters warned of]
+
+
+def look(loss, y_true, y_pred, mask=None):
+    """Warn of the boxes (B, N, 4), in the format of `loss`, if they are real numbers by now."""
+    seen = _LOOKED.setdefault(loss, [0, set()])
+    if seen[0] >= LOOKS or not all(map(_is_eager, (y_true, y_pred, mask))):
+        return
+    seen[0] += 1
+    true, pred = (_flat(x, 4) for x in (y_true, y_pred))
+    real = np.isfinite(true).all(-1) & np.isfinite(pred).all(-1) & (true != -1).any(-1)
+    if mask is not None:
+        real &= _flat(mask, 1)[:, 0].astype(bool)
+    true, pred = true[real], pred[real]
+    if len(true) < FEWEST:
+        return
+    for matter, message in _matters(loss.bounding_box_format, true, pred):
+        if matter not in seen[1]:
+            seen[1].add(matter)
+            warnings.warn(f"{type(loss).__name__}: {message}", stacklevel=5)
+
+
+def _is_eager(x):
+    if x is None:
+        return True
+    if ops.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.executing_eagerly() and hasattr(x, "numpy")
+    if ops.backend() == "jax":
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    import torch
+
+    return not torch.compiler.is_compiling()
+
+
+def _flat(x, size):
+    """(at most MOST, size) float64 numpy."""
+    x = ops.reshape(x, (-1, size))[:MOST]
+    return np.asarray(ops.convert_to_numpy(ops.cast(x, "float32")), "float64")
+
+
+def _matters(box_format, true, pred):
+    """(name, message) of whatever looks wrong."""
+    for name, x in (("y_true", true), ("y_pred", pred)):
+        inverted = _inverted_share(x, box_format)
+        # Offsets and logarithms of ratios are about 0, of both signs.
+        if np.abs(x).max() <= 10 and (x < 0).mean() >= 0.2 and inverted >= 0.2:
+            yield (
+                f"deltas {name}",
+                f"`{name}` looks like encoded deltas (small numbers of both signs), where boxes in "
+                f"bounding_box_format={box_format!r} are expected: decode them first, as "
+                "boxloss.DecodedBoxLoss does",
+            )
+        elif inverted > 0.5:
+            yield (
+                f"inverted {name}",
+                f"`{name}` is mostly inverted (x2 < x1 or y2 < y1 in {inverted:.0%} of "
+                f"the boxes): is bounding_box_format={box_format!r} the format of the boxes?",
+            )
+    if not boxes.is_relative(box_format) and true.min() >= 0 and true.max() <= 1:
+        yield (
+            "relative",
+            "`y_true` looks relative to the image (all numbers are in [0, 1]), but "
+            f"bounding_box_format={box_format!r} is in pixels: if it is relative, give "
+            "a format 'rel_...'",
+        )
+
+
+def _inverted_share(x, box_format):
+    kind = box_format.removeprefix("rel_")
+    sides = x[:, 2:] if "w" in kind else x[:, 2:] - x[:, :2]
+    return (sides < 0).any(-1).mean()
