@@ -1,0 +1,151 @@
+"""The wheel and the sdist in empty environments of the oldest and the newest Python here."""
+
+import functools
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from test_readme import blocks_of
+
+import boxloss
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONSTRAINTS = ROOT / "constraints.txt"
+SUPPORTED = [(3, minor) for minor in (10, 11, 12, 13)]
+UV = shutil.which(
+    "uv", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+)
+needs_uv = pytest.mark.skipif(UV is None, reason="uv builds and installs; it is not here")
+
+
+def run(*words, **arguments):
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, **arguments
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stderr[-3000:]}"
+    return done
+
+
+@functools.cache
+def pythons():
+    """{(3, minor): interpreter} of the supported versions on this machine."""
+    found = {}
+    for major, minor in SUPPORTED:
+        name = f"python{major}.{minor}"
+        root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+        beside = glob.glob(f"{root}/versions/{major}.{minor}.*/bin/{name}")
+        for python in filter(None, [*beside, shutil.which(name), sys.executable]):
+            code = "import sys, venv; print(tuple(sys.version_info[:2]))"
+            done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+            if done.stdout.strip() == str((major, minor)):
+                found[major, minor] = python
+                break
+    return found
+
+
+def ends():
+    """The oldest and the newest, which may be one."""
+    return sorted({min(pythons()), max(pythons())})
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(wheel, sdist); uv makes the wheel out of the sdist, which is so seen to be complete."""
+    out = tmp_path_factory.mktemp("dist")
+    run(UV, "build", "--quiet", "--out-dir", out, ROOT)
+    return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
+
+
+def environment(folder, python, *packages):
+    """The interpreter of a new environment that holds `packages`."""
+    run(UV, "venv", "--quiet", "--python", python, folder)
+    made = folder / "bin" / "python"
+    run(UV, "pip", "install", "--quiet", "--python", made, "-c", CONSTRAINTS, *packages)
+    return made
+
+
+def test_one_version_is_told_everywhere():
+    texts = {name: (ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "CITATION.cff")}
+    assert re.search(r'^version = "(.*)"$', texts["pyproject.toml"], re.M)[1] == boxloss.__version__
+    assert re.search(r"^version: (.*)$", texts["CITATION.cff"], re.M)[1] == boxloss.__version__
+    assert f"\n## {boxloss.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@needs_uv
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_nothing_else(built):
+    wheel, sdist = built
+    with zipfile.ZipFile(wheel) as file:
+        sizes = {item.filename: item.file_size for item in file.infolist()}
+    package = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "boxloss").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in sizes if not name.startswith("boxloss-")} == package
+    assert "boxloss/py.typed" in sizes and "boxloss/explorer/page/template.html" in sizes
+    assert max(sizes.values()) < 2**20
+    with tarfile.open(sdist) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert {"tests/test_wheel.py", "docs/losses.md", "Makefile", "CHANGELOG.md"} <= names
+    assert not [name for name in names if name.startswith((".git/", "runs", ".venv"))]
+
+
+@needs_uv
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ends(), ids=lambda version: ".".join(map(str, version)))
+def test_it_works_in_an_empty_environment(built, version, tmp_path):
+    python = environment(tmp_path / "env", pythons()[version], f"boxloss[tensorflow] @ {built[0]}")
+    command = python.with_name("boxloss")
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    away = {"cwd": tmp_path, "env": quiet}  # not in the repository, whose boxloss would be taken
+    code, output = blocks_of(ROOT / "README.md")[0]
+    assert run(python, "-c", code, **away).stdout == output
+    help_text = run(command, "--help", **away).stdout
+    assert all(name in help_text for name in ("make-synthetic", "train", "doctor"))
+    assert "--annotations" in run(command, "train", "--help", **away).stdout
+    told = json.loads(run(command, "doctor", **away).stdout)
+    assert told["backend"] == "tensorflow" and told["jobs"]["a loss"] == []
+    assert told["python"].startswith(".".join(map(str, version)))
+    assert "cv2" in told["jobs"]["train, evaluate, predict"]
+    place = run(python, "-c", "import boxloss; print(boxloss.__file__)", **away).stdout
+    assert str(tmp_path) in place
+
+
+@needs_uv
+@pytest.mark.slow
+def test_without_any_backend_it_says_what_to_install(built, tmp_path):
+    python = environment(tmp_path / "env", pythons()[max(pythons())], built[1])
+    command = python.with_name("boxloss")
+    bare = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    assert "doctor" in run(command, "--help", cwd=tmp_path, env=bare).stdout
+    done = run(command, "doctor", cwd=tmp_path, env=bare)
+    assert json.loads(done.stdout)["backend"] is None
+    assert 'pip install "boxloss[tensorflow]"' in done.stderr
+
+
+EXTRAS = ("tensorflow", "gpu", "jax", "torch", "train", "keras-hub", "tensorboard", "benchmark")
+
+
+@needs_uv
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [*EXTRAS, "dev", "addons"])
+@pytest.mark.parametrize("version", ends(), ids=lambda version: ".".join(map(str, version)))
+def test_an_extra_resolves(built, version, extra, tmp_path):
+    if extra == "addons" and version > (3, 11):
+        pytest.skip("TensorFlow Addons has no release for this Python")
+    run(UV, "venv", "--quiet", "--python", pythons()[version], tmp_path / "env")
+    wanted = f"boxloss[{extra}] @ {built[0]}"
+    told = run(
+        UV, "pip", "install", "--dry-run", "--python", tmp_path / "env" / "bin" / "python", wanted
+    ).stderr
+    if extra == "addons":
+        assert "tensorflow==2.15.1" in told and "keras==2.15.0" in told
