@@ -31,6 +31,8 @@ MODULES = (
     "evaluation",
     "report",
     "simulation",
+    "audit",
+    "noise",
 )
 SECTION = re.compile(r"(Args|Returns|Raises)\b(.*):$")
 ITEM = re.compile(r"    (\w[\w, *]*): (.*)")
