@@ -269,6 +269,14 @@ def test_planted_errors_are_the_most_suspicious_and_named(kind):
         assert row["suspicion"] == max(row[f"suspicion_{kind}"] for kind in KINDS)
 
 
+def test_a_box_that_nothing_supports_is_not_called_swapped():
+    truth, found, _ = planted("spurious")
+    bare = evidence_of(truth, found).support == 0
+    assert np.count_nonzero(bare) >= 8
+    audit = LabelAudit(truth, found)
+    assert (audit.scores["swap"][bare] == 0).all() and (audit.scores["spurious"][bare] > 2).all()
+
+
 def test_missing_objects_are_found_where_a_detection_has_no_box():
     truth, found, gone = planted("missing")
     rows = LabelAudit(truth, found).table()[:30]
