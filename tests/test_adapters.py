@@ -1,5 +1,6 @@
 """Box losses in KerasHub's RetinaNet, made here without pretrained weights."""
 
+import importlib.util
 import types
 
 import keras
@@ -12,18 +13,22 @@ from boxloss.adapters.keras_hub import retinanet_box_loss
 
 if ops.backend() != "tensorflow":
     pytest.skip("KerasHub's detector is trained on TensorFlow here", allow_module_level=True)
-try:
-    import keras_hub
-except ImportError as error:
-    keras_hub, ABSENT = None, f"KerasHub is not here: {error}"
-needs_keras_hub = pytest.mark.skipif(
-    keras_hub is None, reason="" if keras_hub else "KerasHub is not here: pip install keras-hub"
-)
+HERE = importlib.util.find_spec("keras_hub") is not None  # its import takes some 15 s
+
+
+def needs_keras_hub(test):
+    """`make test-slow` installs KerasHub; what needs it runs there."""
+    absent = pytest.mark.skipif(not HERE, reason="KerasHub is not here: pip install keras-hub")
+    return pytest.mark.slow(absent(test))
+
+
 SIZE = 64
 
 
 def retinanet(box_variance=None, bounding_box_format="xyxy", image_shape=(SIZE, SIZE, 3)):
     """A RetinaNet of two levels for images of 64 x 64 pixels, seeded."""
+    import keras_hub
+
     keras.utils.set_random_seed(0)
     encoder = keras_hub.models.ResNetBackbone(
         stackwise_num_filters=[64] * 4,
@@ -75,7 +80,6 @@ def fitted(box_loss, epochs, detector=None):
 
 
 @needs_keras_hub
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["giou", "ciou", "smooth_l1"])
 def test_a_retinanet_learns_boxes_with_the_loss(name):
     losses = fitted(lambda detector: retinanet_box_loss(detector, name), 6)
@@ -84,7 +88,6 @@ def test_a_retinanet_learns_boxes_with_the_loss(name):
 
 
 @needs_keras_hub
-@pytest.mark.slow
 def test_the_size_beside_the_default_huber_is_sane():
     # GIoU is between 0 and 2 a positive anchor and Huber of the first deltas a few units; with
     # Keras' default reduction either would be divided by some thousand anchors once more.
@@ -95,7 +98,6 @@ def test_the_size_beside_the_default_huber_is_sane():
 
 
 @needs_keras_hub
-@pytest.mark.slow
 def test_a_loss_of_coordinates_is_that_of_the_deltas():
     """Huber with the mean of the four coordinates is what KerasHub does by default."""
     huber = boxloss.HuberBoxLoss(coordinate_reduction="mean", bounding_box_format="yxyx")
@@ -195,6 +197,8 @@ def test_dfine_is_refused():
 
 @needs_keras_hub
 def test_the_name_of_dfine_is_still_that():
+    import keras_hub
+
     assert keras_hub.models.DFineObjectDetector.__name__ == "DFineObjectDetector"
 
 
