@@ -2,15 +2,16 @@
 
 import importlib
 
-HELP = "Measure losses beside other libraries, the explorer page, the import, the label audit."
+HELP = "Measure losses and assignment beside others, the explorer page, the import, the audit."
 EPILOG = """examples:
   boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
   boxloss benchmark losses --addons-python addons/bin/python
+  boxloss benchmark assignment --ultralytics-python ultralytics/bin/python
   boxloss benchmark page --boxes 10000
   boxloss benchmark import
   boxloss benchmark audit --truth gt.json --detections results.json --out benchmarks
 """
-PARTS = ("losses", "page", "import", "audit")
+PARTS = ("losses", "assignment", "page", "import", "audit")
 
 
 def add_arguments(parser):
