@@ -51,6 +51,11 @@ def unstack(x, num=None, axis=0):
     return _ops.unstack(_ops.convert_to_tensor(x), num, axis=axis)
 
 
+def numpy_of(variable):
+    """The value of a variable as a numpy array, also of one that several devices hold."""
+    return _ops.convert_to_numpy(_ops.convert_to_tensor(variable))
+
+
 def stop_gradient(x):
     """As in Keras, for arrays as well."""
     return _ops.stop_gradient(_ops.convert_to_tensor(x))

@@ -1,12 +1,16 @@
 """train, evaluate and predict as a person calls them, on a tiny folder."""
 
+import csv
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from boxloss import cli
+from boxloss import cli, ops
 from boxloss.datasets import synthetic
 
 
@@ -108,3 +112,44 @@ def test_help_has_three_examples_and_the_defaults(command, capsys):
     assert stop.value.code == 0
     assert printed.count(f"  boxloss {command} ") == 3
     assert "(default: " in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_two_devices_share_the_batches(shapes, tmp_path, backend):
+    # Ten images, eight of them for training: batches of 4, 4 on two devices.
+    words = (*data(shapes), "--image-size", "64", "--epochs", "6", "--batch-size", "4", "--quiet")
+    words += ("--no-augment",)
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-c", "from boxloss.cli import main; raise SystemExit(main())"),
+            *("train", *map(str, words), "--out", str(tmp_path)),
+            *("--backend", backend, "--devices", "2"),
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert ran.returncode == 0, ran.stderr
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["backend"], config["devices"]) == (backend, 2)
+    assert np.isfinite(json.loads(ran.stdout)["AP"])
+    with open(tmp_path / "history.csv", newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_batches_must_be_divisible_among_the_devices(shapes, tmp_path, capsys):
+    words = (*data(shapes), "--batch-size", 5, "--devices", 2, "--out", tmp_path / "run")
+    status, _, told = call(capsys, "train", *words)
+    assert status == 2
+    assert "`batch_size` must be a multiple of `devices`. Received: batch_size=5, devices=2" in told
+
+
+def test_a_backend_that_comes_too_late_is_refused(shapes, tmp_path, capsys):
+    other = "jax" if ops.backend() == "tensorflow" else "tensorflow"
+    words = (*data(shapes), "--backend", other, "--out", tmp_path / "run")
+    status, _, told = call(capsys, "train", *words)
+    assert status == 2
+    assert "`--backend` must be given before Keras is imported" in told

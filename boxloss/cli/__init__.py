@@ -47,12 +47,18 @@ def usage():
 
 
 def choose_backend(words):
-    """Take --backend out of the words before anything imports Keras, which reads it only then."""
+    """Act on --backend and --devices before anything imports Keras or TensorFlow.
+
+    Both read their environment only then; see `training.devices` for the second.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--backend")
-    backend = parser.parse_known_args(words)[0].backend
-    if backend is not None and "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = backend
+    parser.add_argument("--devices")
+    known = parser.parse_known_args(words)[0]
+    if known.backend is not None and "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = known.backend
+    if known.devices not in (None, "1") and "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def main(argv=None):

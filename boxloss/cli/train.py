@@ -15,6 +15,7 @@ The run folder then holds config.json, model.keras (best), last.keras, history.c
 image_losses.csv, boxes.csv, metrics.json and explorer/index.html. The metrics are printed to
 stdout as one JSON object.
 """
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def add_arguments(parser):
@@ -101,6 +102,12 @@ def _training_arguments(group):
         help="stop after so many evaluations without a better AP; 0 is never (default: 0)",
     )
     group.add_argument("--seed", type=int, default=0, help=number)
+    group.add_argument(
+        "--devices", type=int, default=1, help=f"of this machine that share each batch {number}"
+    )
+    group.add_argument(
+        "--backend", choices=BACKENDS, help="of Keras (default: KERAS_BACKEND, else Keras' own)"
+    )
     group.add_argument("--deterministic", action="store_true", help="bit-equal repetition")
 
 
@@ -190,10 +197,15 @@ def options_of(args):
 
 
 def run(args):
-    from boxloss import training
+    from boxloss import ops, training
     from boxloss.training.progress import Clock
 
     clock = Clock()
+    if args.backend not in (None, ops.backend()):
+        raise ValueError(
+            "`--backend` must be given before Keras is imported; KERAS_BACKEND sets it for good. "
+            f"Received: {args.backend!r}, Keras runs on {ops.backend()!r}"
+        )
     options = options_of(args)
     train_set, validation_set = load_sets(args)
     try:

@@ -15,7 +15,7 @@ def variables_of(model):
 
 def save(path, model, position, tables):
     """Write `path` (.npz): `position` is a dict for JSON, `tables` a dict of numpy arrays."""
-    arrays = {f"v{i}": ops.convert_to_numpy(v.value) for i, v in enumerate(variables_of(model))}
+    arrays = {f"v{i}": ops.numpy_of(v) for i, v in enumerate(variables_of(model))}
     arrays |= {f"t_{name}": table for name, table in tables.items()}
     arrays["position"] = np.frombuffer(json.dumps(position).encode(), "uint8")
     with write_atomically(path) as temporary, open(temporary, "wb") as file:

@@ -32,8 +32,8 @@ class ImageLosses(keras.metrics.Metric):
 
     def table(self):
         """numpy (count, parts): NaN for images not seen since the last reset."""
-        values = ops.convert_to_numpy(self.values).copy()
-        values[ops.convert_to_numpy(self.seen) == 0] = float("nan")
+        values = ops.numpy_of(self.values).copy()
+        values[ops.numpy_of(self.seen) == 0] = float("nan")
         return values
 
 

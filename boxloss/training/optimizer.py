@@ -88,7 +88,7 @@ class FlatAdam(keras.optimizers.Optimizer):
 
     def averages(self):
         """The moving averages of the weights: numpy arrays in the order of the variables."""
-        flat, arrays, start = ops.convert_to_numpy(self.moments[2]), [], 0
+        flat, arrays, start = ops.numpy_of(self.moments[2]), [], 0
         for variable in self._trainable_variables:
             size = int(np.prod(variable.shape))
             arrays.append(flat[start : start + size].reshape(variable.shape))
@@ -104,6 +104,36 @@ class FlatAdam(keras.optimizers.Optimizer):
             "epsilon": self.epsilon,
             "clip": self.clip,
             "average": self.average,
+        }
+
+
+@keras.utils.register_keras_serializable(package="boxloss")
+class ReplicatedAdam(keras.optimizers.AdamW):
+    """Keras' AdamW with the arguments and `averages` of `FlatAdam`, for several devices.
+
+    Variables that have a copy on every device are updated one by one, by Keras.
+    """
+
+    def __init__(self, learning_rate=1e-3, weight_decay=0.0, clip=10.0, average=0.99, **kwargs):
+        kwargs = {"name": "replicated_adam", **kwargs, "use_ema": True, "ema_momentum": average}
+        super().__init__(learning_rate, weight_decay=weight_decay, global_clipnorm=clip, **kwargs)
+        self.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+
+    def averages(self):
+        """The moving averages of the weights: numpy arrays in the order of the variables."""
+        return [ops.numpy_of(v) for v in self._model_variables_moving_average]
+
+    def finalize_variable_values(self, var_list):
+        """`fit` ends here by putting the averages in place; the run itself decides when."""
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("use_ema", "ema_overwrite_frequency"):
+            config.pop(name)
+        return {
+            **config,
+            "average": config.pop("ema_momentum"),
+            "clip": config.pop("global_clipnorm"),
         }
 
 

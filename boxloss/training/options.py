@@ -38,14 +38,20 @@ class Options:
     weights: str | None = None
     mixed_precision: bool = False
     deterministic: bool = False
+    devices: int = 1
     profile: bool = False
     tensorboard: bool = False
     seed: int = 0
 
     def __post_init__(self):
         checks.one_of("optimizer", self.optimizer, ("adam", "adamw"))
-        for name in ("epochs", "batch_size", "image_size"):
+        for name in ("epochs", "batch_size", "image_size", "devices"):
             checks.count(name, getattr(self, name))
+        if self.batch_size % self.devices:
+            raise ValueError(
+                "`batch_size` must be a multiple of `devices`. Received: "
+                f"batch_size={self.batch_size!r}, devices={self.devices!r}"
+            )
         checks.positive("learning_rate", self.learning_rate)
         checks.non_negative("weight_decay", self.weight_decay)
         for name in ("patience", "evaluate_every", "checkpoint_steps", "bins"):

@@ -63,7 +63,7 @@ def profile(model, batches, step_seconds):
     are at least 0 and sum to 1 where no step of the run was faster than one on data at hand.
     """
     variables = checkpoint.variables_of(model)
-    saved = [ops.convert_to_numpy(variable.value) for variable in variables]
+    saved = [ops.numpy_of(variable) for variable in variables]
     batch = batches[0]
     at_hand = _median_step(model, batch)
     free = _Free(model.detector, model.criterion, len(batches.dataset.records))

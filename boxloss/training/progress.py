@@ -8,7 +8,7 @@ import time
 import keras
 import numpy as np
 
-from boxloss import callbacks, evaluation
+from boxloss import callbacks, evaluation, ops
 from boxloss.files import write_atomically
 from boxloss.training import checkpoint
 from boxloss.training.options import learning_rate
@@ -133,7 +133,8 @@ class Progress(keras.callbacks.Callback):
         self.image_losses[epoch] = self.model.image_losses.table()
         self._evaluate(epoch, logs)
         cpu, wall = self.clock.read()
-        row = {"epoch": epoch, "learning_rate": float(self.model.optimizer.learning_rate)}
+        rate = ops.numpy_of(self.model.optimizer.learning_rate)
+        row = {"epoch": epoch, "learning_rate": float(rate)}
         row |= {name: float(value) for name, value in logs.items()}
         self.history.append(row | {"cpu_seconds": cpu, "wall_seconds": wall})
         if self.tensorboard is not None:
@@ -201,7 +202,7 @@ class Progress(keras.callbacks.Callback):
 
     def _explain(self):
         table = self.model.image_losses.table()
-        seen = np.asarray(self.model.image_losses.seen) > 0
+        seen = ops.numpy_of(self.model.image_losses.seen) > 0
         bad = np.flatnonzero(seen & ~np.isfinite(table).all(axis=1))
         names = [
             f"{self.train.records[i].file_name!r} ({len(self.train.records[i])} boxes)"
@@ -238,7 +239,7 @@ class averaged:
 
     def __enter__(self):
         variables = self.model.trainable_variables
-        self.raw = [np.array(variable) for variable in variables]
+        self.raw = [ops.numpy_of(variable) for variable in variables]
         # Under float16 Keras wraps the optimizer to scale the loss.
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)

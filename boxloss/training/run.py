@@ -10,9 +10,10 @@ import keras
 from boxloss import callbacks, datasets, evaluation, mining
 from boxloss.detector import Detector, load_detector
 from boxloss.files import write_atomically
+from boxloss.training import devices
 from boxloss.training.criterion import Criterion, box_loss
 from boxloss.training.model import TrainingModel
-from boxloss.training.optimizer import FlatAdam
+from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
 from boxloss.training.progress import CHECKPOINT, Clock, Progress
 
 
@@ -33,6 +34,27 @@ class Rest(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
+class Shared(Rest):
+    """The batches for several devices: each cut to a multiple of `devices` images.
+
+    Without bool, as Keras averages a batch over the devices to learn its shapes.
+    """
+
+    def __init__(self, batches, first, devices):
+        super().__init__(batches, first)
+        self.devices = devices
+
+    def __len__(self):
+        left = len(self.batches.dataset.records) % self.batches.batch_size
+        return super().__len__() - (0 < left < self.devices)
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        count = len(x) - len(x) % self.devices
+        y = {name: value[:count] for name, value in y.items()}
+        return x[:count], y | {"ignore": y["ignore"].astype("float32")}
+
+
 def train(train_set, validation_set, options, out, resume=False, verbose="auto", clock=None):
     """Train a detector; returns the dict that `metrics.json` holds.
 
@@ -50,6 +72,11 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
         make_deterministic()
     if options.mixed_precision:
         keras.config.set_dtype_policy("mixed_float16")
+    with devices.scope(options.devices):
+        return _train(train_set, validation_set, options, out, resume, verbose, clock)
+
+
+def _train(train_set, validation_set, options, out, resume, verbose, clock):
     model = build(train_set, options)
     batches = datasets.Batches(
         train_set,
@@ -60,7 +87,8 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
         seed=options.seed,
         mosaic_epochs=options.mosaic_epochs,
     )
-    progress = Progress(out, options, train_set, validation_set, len(batches), clock)
+    steps = len(batches if options.devices == 1 else Shared(batches, 0, options.devices))
+    progress = Progress(out, options, train_set, validation_set, steps, clock)
     if resume and (out / CHECKPOINT).exists():
         progress.resume(out / CHECKPOINT)
     write_json(out / "config.json", config_of(train_set, validation_set, options))
@@ -104,7 +132,8 @@ def build(train_set, options):
     hardest = None if options.focus is None else mining.HardestImages(fraction=options.focus)
     model = TrainingModel(detector, criterion, len(train_set.records), hardest)
     steps = options.epochs * -(-len(train_set.records) // options.batch_size)
-    optimizer = FlatAdam(
+    adam = FlatAdam if options.devices == 1 else ReplicatedAdam
+    optimizer = adam(
         options.learning_rate,
         weight_decay=options.weight_decay if options.optimizer == "adamw" else 0.0,
         average=1 - 1 / max(10, min(500, steps / 20)),
@@ -137,15 +166,18 @@ def fit(model, batches, progress, options, verbose):
     if progress.patience_is_over():  # a resumed run that had stopped early
         return
     common = {"callbacks": [progress], "shuffle": False, "verbose": verbose}
+    devices = options.devices
     try:
         # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
         if progress.position["step"]:
-            rest = Rest(batches, progress.position["step"])
+            done = progress.position["step"]
+            rest = Rest(batches, done) if devices == 1 else Shared(batches, done, devices)
             model.fit(rest, initial_epoch=first, epochs=first + 1, **common)
             first += 1
             batches.epoch = first
         if first < options.epochs and not model.stop_training:
-            model.fit(batches, initial_epoch=first, epochs=options.epochs, **common)
+            whole = batches if devices == 1 else Shared(batches, 0, devices)
+            model.fit(whole, initial_epoch=first, epochs=options.epochs, **common)
     finally:
         progress.release()
 
