@@ -36,6 +36,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if ops.backend() != "tensorflow" or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
+
         batch = bool(training and self.trainable)
         statistics = {} if batch else {"mean": self.moving_mean, "variance": self.moving_variance}
         statistics = {name: tf.convert_to_tensor(value) for name, value in statistics.items()}
