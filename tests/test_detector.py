@@ -1,5 +1,7 @@
 """The detector: shapes, NMS against plain loops, the way back to the original image, files."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -151,3 +153,42 @@ def test_the_fused_normalisation_equals_that_of_keras():
     for layer in layers:
         layer.moving_variance.assign([1.5, 2.0, 0.5])
     np.testing.assert_allclose(*[layer(x, training=False) for layer in layers], atol=1e-5)
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="a SavedModel is TensorFlow's")
+@pytest.mark.parametrize("bins", [0, 16])
+def test_a_saved_model_gives_the_detectors_boxes(tmp_path, bins):
+    import tensorflow as tf
+
+    from boxloss.detector import export
+
+    keras.utils.set_random_seed(3)
+    detector = Detector(["a", "b"], image_size=96, bins=bins)
+    for weight in detector.weights:  # statistics that differ from those of a fresh model
+        if "moving_mean" in weight.path:
+            weight.assign(weight + 0.1)
+    written = export(detector, tmp_path / "saved")
+    assert written["difference"] <= 1e-4
+    images = np.random.default_rng(1).uniform(0, 255, (3, 96, 96, 3)).astype("float32")
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    found = loaded.serve(images)
+    expected = detector(images)
+    scores = 1 / (1 + np.exp(-np.asarray(expected["logits"], "float64")))
+    np.testing.assert_allclose(found["boxes"], expected["boxes"], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(found["scores"], scores, atol=1e-4)
+    with pytest.raises(ValueError, match="`path` must not exist yet. Received: path="):
+        export(detector, tmp_path / "saved")
+
+
+def test_an_export_that_differs_is_refused(tmp_path, monkeypatch):
+    from boxloss.detector import export as exporter
+
+    module = sys.modules[exporter.__module__]
+    detector = Detector(["a"], image_size=64)
+    monkeypatch.setattr(module.keras.Model, "export", lambda *a, **k: None)
+    right = module.raw_predictions(
+        detector, np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    )
+    monkeypatch.setattr(module, "_run", lambda *_: [right[0] + 0.1, right[1]])
+    with pytest.raises(ValueError, match="exported model must agree with the detector to 0.0001"):
+        exporter(detector, tmp_path / "saved")

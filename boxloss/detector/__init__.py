@@ -1,7 +1,8 @@
 """A small anchor-free detector, sizes "nano" and "small": `Detector`, `load_detector`."""
 
+from boxloss.detector.export import export
 from boxloss.detector.inference import detect, suppress
 from boxloss.detector.model import Detector, load_detector
 from boxloss.detector.network import SIZES, STRIDES
 
-__all__ = ["Detector", "SIZES", "STRIDES", "detect", "load_detector", "suppress"]
+__all__ = ["Detector", "SIZES", "STRIDES", "detect", "export", "load_detector", "suppress"]

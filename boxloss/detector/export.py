@@ -1,0 +1,78 @@
+"""A detector as a SavedModel or an ONNX file, for programs without boxloss."""
+
+import pathlib
+
+import keras
+import numpy as np
+
+from boxloss import checks, ops
+from boxloss.detector.inference import raw_predictions
+
+FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}
+TOLERANCE = 1e-4  # of scores, and of boxes as a share of the square's side
+
+
+def export(detector, path, format="saved_model", size=None):
+    """Write `detector` to `path` and compare what was written with the detector.
+
+    What is written takes "images", float32 (B, S, S, 3), RGB in [0, 255], letterboxed to S = `size`
+    (the detector's own if None), any B, and gives "boxes" (B, A, 4), xyxy in pixels of that square,
+    and "scores" (B, A, C) in [0, 1], of all A locations. `boxloss.detector.suppress` is the NMS
+    that `predict` applies to them.
+
+    format: "saved_model" (a folder; TensorFlow backend) or "onnx" (a file; what it needs, Keras
+    tells).
+
+    Returns: a dict: "path", "size", "classes", and "difference", the largest one of boxes (as a
+        share of the side) and scores on two random images. Raises ValueError where `path` exists,
+        and where the difference is above 1e-4.
+    """
+    checks.one_of("format", format, tuple(FORMATS))
+    path, size = pathlib.Path(path), size or detector.image_size
+    if path.exists():
+        raise ValueError(f"`path` must not exist yet. Received: path={str(path)!r}")
+    images = keras.Input((size, size, 3), name="images")
+    outputs = detector(images)
+    scores = keras.layers.Activation("sigmoid", name="scores")(outputs["logits"])
+    model = keras.Model(images, {"boxes": outputs["boxes"], "scores": scores}, name="exported")
+    model.export(str(path), format=FORMATS[format], verbose=False)
+    squares = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+    expected = raw_predictions(detector, squares)
+    found = _run(path, format, squares)
+    difference = max(
+        float(np.abs(found[0] - expected[0]).max()) / size,
+        float(np.abs(found[1] - expected[1]).max()),
+    )
+    if not difference <= TOLERANCE:
+        raise ValueError(
+            f"{path}: exported model must agree with the detector to {TOLERANCE:g}. "
+            f"Received: a difference of {difference:.2g}"
+        )
+    return {
+        "path": str(path),
+        "size": size,
+        "classes": detector.class_names,
+        "difference": difference,
+    }
+
+
+def _run(path, format, squares):
+    """Boxes and scores by the runtime of the format, not by boxloss."""
+    if format == "saved_model":
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
+        outputs = loaded.serve(tf.constant(squares))
+        return [ops.convert_to_numpy(outputs[name]) for name in ("boxes", "scores")]
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(
+            "onnxruntime must be installed to check an ONNX file (pip install onnxruntime). "
+            f"Received: none; {path} was written and not checked"
+        ) from None
+    session = onnxruntime.InferenceSession(str(path))
+    names = [output.name for output in session.get_outputs()]
+    outputs = session.run(None, {session.get_inputs()[0].name: squares})
+    by_depth = dict(zip(names, outputs, strict=True))
+    return [by_depth["boxes"], by_depth["scores"]]
