@@ -48,7 +48,8 @@ test: $(READY)
 
 test-slow: $(READY)
 	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt keras-hub
-	$(BIN)/python -m pytest -q -rs -m slow
+	$(BIN)/python -m pytest -n 2 -q -rs -m slow --ignore=tests/test_descent.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs -m slow tests/test_descent.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(MATHEMATICS)
 
 lint: $(READY)
