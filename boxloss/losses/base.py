@@ -186,7 +186,6 @@ class TensorLoss(keras.losses.Loss):
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
         mask = None if mask is None else ops.convert_to_tensor(mask)
-        self.guard(y_true, y_pred, mask)
         static = None
         if isinstance(image_shape, (list, tuple)):
             static, image_shape = checks.image_shape(image_shape), None
@@ -194,6 +193,7 @@ class TensorLoss(keras.losses.Loss):
             image_shape = ops.convert_to_tensor(image_shape)
         climb, terms = self._compiled(wanted, static)
         outcome = climb(y_true, y_pred, sample_weight, mask, image_shape)
+        self.guard(y_true, y_pred, mask)  # now that all shapes are known to fit
         if wanted != "all":
             return outcome
         return Tensors(*outcome[:-1], dict(zip(terms, outcome[-1], strict=True)))
