@@ -82,12 +82,19 @@ def reshape(x, newshape):
     return tf.reshape(x, newshape)
 
 
+def _number(x, dtype):
+    """A Python number as a tensor; `tf.cast` would round it to float32 on the way to float64."""
+    if isinstance(x, (int, float)) and dtype.is_floating:
+        return tf.constant(x, dtype)
+    return tf.cast(x, dtype)
+
+
 def _alike(x, y):
     """A Python number beside a tensor takes the tensor's dtype, as it does in keras.ops."""
     if isinstance(x, (int, float)) and tf.is_tensor(y):
-        x = tf.cast(x, y.dtype)
+        x = _number(x, y.dtype)
     if isinstance(y, (int, float)) and tf.is_tensor(x):
-        y = tf.cast(y, x.dtype)
+        y = _number(y, x.dtype)
     return x, y
 
 
@@ -110,7 +117,7 @@ def power(x1, x2):
 
 
 def clip(x, x_min, x_max):
-    return tf.clip_by_value(x, tf.cast(x_min, x.dtype), tf.cast(x_max, x.dtype))
+    return tf.clip_by_value(x, _number(x_min, x.dtype), _number(x_max, x.dtype))
 
 
 def unstack(x, num=None, axis=0):
@@ -134,7 +141,7 @@ def zeros(shape, dtype="float32"):
 
 
 def full_like(x, fill_value):
-    return tf.fill(tf.shape(x), tf.cast(fill_value, x.dtype))
+    return tf.fill(tf.shape(x), _number(fill_value, x.dtype))
 
 
 def arange(start, stop=None, step=1, dtype=None):
