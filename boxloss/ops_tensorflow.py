@@ -64,6 +64,8 @@ zeros_like = tf.zeros_like
 
 
 def convert_to_tensor(x, dtype=None):
+    if dtype is not None and isinstance(x, (int, float)):
+        return _number(x, tf.as_dtype(dtype))
     x = tf.convert_to_tensor(x)
     return x if dtype is None else tf.cast(x, dtype)
 
