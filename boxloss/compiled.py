@@ -164,6 +164,10 @@ class Compiled:
     def _call_tensorflow(self, tensors):
         import tensorflow as tf
 
+        # A variable counts as a tensor, but tapes are asked about tensors only.
+        tensors = tuple(
+            tf.convert_to_tensor(x) if isinstance(x, tf.Variable) else x for x in tensors
+        )
         if tf.distribute.has_strategy() or tf.config.functions_run_eagerly():
             # Sums over replicas cannot stand in a function of their own under XLA.
             return self.function(*tensors)

@@ -248,3 +248,21 @@ def test_the_arithmetic_of_one_loop_is_exact_enough():
     np.testing.assert_allclose(angle, np.arctan2(a.astype(float), b), rtol=4e-7)
     np.testing.assert_allclose(ratio, a.astype(float) / b, rtol=4e-7)
     np.testing.assert_array_equal(one, 1)
+
+
+@pytest.mark.skipif(ops.backend() != "tensorflow", reason="a tf.Variable is TensorFlow's")
+def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
+    import tensorflow as tf
+
+    true = tf.constant([[[0.0, 0.0, 4.0, 2.0], [1.0, 1.0, 3.0, 5.0]]])
+    pred = tf.Variable(true + [[[1.0, 0.0, 0.5, 0.0], [0.0, 2.0, 0.0, 1.0]]])
+    loss = boxloss.GIoULoss()
+    for call in (loss, lambda a, b: tf.reduce_mean(boxloss.functional.giou_loss(a, b))):
+        slopes = []
+        for _ in range(5):  # more calls than are needed before it is compiled
+            with tf.GradientTape() as tape:
+                cost = call(true, pred)
+            slopes.append(tape.gradient(cost, pred).numpy())
+        assert np.abs(slopes[0]).max() > 0.01
+        for slope in slopes:
+            np.testing.assert_allclose(slope, slopes[0], rtol=1e-5, atol=1e-7)
