@@ -1,22 +1,12 @@
 """Callbacks for anyone's Keras `fit`: losses of images, worst boxes, COCO metrics."""
 
-import csv
 import sys
 
 import keras
 import numpy as np
 
 from boxloss import datasets, evaluation, ops
-from boxloss.files import write_atomically
-
-
-def write_csv(path, header, rows):
-    """A CSV file, UTF-8, that is either the old one or the new one."""
-    with write_atomically(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(rows)
+from boxloss.files import write_csv
 
 
 def _select(value, output):

@@ -1,6 +1,8 @@
 """Files that are either the old ones or the new ones, never half of each."""
 
 import contextlib
+import csv
+import json
 import os
 import pathlib
 import tempfile
@@ -28,3 +30,20 @@ def write_atomically(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(path, header, rows):
+    """Write a CSV file (UTF-8, one header line), or leave the old one; None is an empty field."""
+    with (
+        write_atomically(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_json(path, value):
+    """Write `value` as an indented JSON file (UTF-8), or leave the old one."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from boxloss.detector import load_detector
+from boxloss.files import write_json
 from boxloss.training import Options, evaluate, train
-from boxloss.training.run import write_json
 
 
 def fold_of(names, folds, seed=0):

@@ -1,9 +1,7 @@
 """audit.csv: the ranked table as a file."""
 
-import csv
-
 from boxloss.audit.scores import KINDS
-from boxloss.files import write_atomically
+from boxloss.files import write_csv
 
 SIDES = ("x1", "y1", "x2", "y2")
 BOXES = tuple(
@@ -23,14 +21,7 @@ def write_audit_csv(rows, path):
 
     Coordinates are pixels with 2 decimals, other numbers have 3 decimals.
     """
-    with (
-        write_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([_text(name, row[name]) for name in COLUMNS])
+    write_csv(path, COLUMNS, ([_text(name, row[name]) for name in COLUMNS] for row in rows))
 
 
 def _text(name, value):

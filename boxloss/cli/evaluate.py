@@ -31,7 +31,7 @@ def run(args):
     from boxloss import datasets, training
     from boxloss.cli.train import write_explorer
     from boxloss.detector import load_detector
-    from boxloss.training.run import write_json
+    from boxloss.files import write_json
 
     detector = load_detector(existing(args.run / args.model))
     dataset = datasets.load(

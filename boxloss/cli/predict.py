@@ -32,7 +32,7 @@ def run(args):
     from boxloss.callbacks import as_results
     from boxloss.cli.evaluate import existing
     from boxloss.detector import load_detector
-    from boxloss.training.run import write_json
+    from boxloss.files import write_json
 
     detector = load_detector(existing(args.run / args.model))
     dataset = datasets.load_images(args.images)

@@ -1,13 +1,12 @@
 """`boxloss simulate`: what each loss does to boxes around a target, with exact gradients."""
 
 import argparse
-import csv
 import json
 import pathlib
 import sys
 import time
 
-from boxloss.files import write_atomically
+from boxloss.files import write_atomically, write_csv
 
 HELP = "Move boxes around a target by each loss's exact gradient."
 EPILOG = """\
@@ -158,21 +157,13 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
-def write_rows(path, header, rows):
-    with write_atomically(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            writer.writerows(rows)
-
-
 def write_files(folder, results, summary):
     """simulation.json, curves.csv, points.csv, table.md and the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("simulation.json", json.dumps(summary)), ("table.md", table(results))):
         with write_atomically(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_rows(
+    write_csv(
         folder / "curves.csv",
         ("loss", "k", "error", "iou_loss"),
         (
@@ -183,7 +174,7 @@ def write_files(folder, results, summary):
             )
         ),
     )
-    write_rows(
+    write_csv(
         folder / "points.csv",
         ("loss", "x", "y", "final_error"),
         (

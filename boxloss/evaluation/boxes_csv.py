@@ -1,8 +1,6 @@
 """boxes.csv: the error table as a file."""
 
-import csv
-
-from boxloss.files import write_atomically
+from boxloss.files import write_csv
 
 TEXTS = (
     *("row", "image_id", "file_name", "annotation_id", "detection"),
@@ -20,14 +18,7 @@ def write_boxes_csv(rows, path):
     Coordinates have 4 decimals, other numbers 9 significant digits.
     """
     names = list(dict.fromkeys([*TEXTS, *NUMBERS, *(name for row in rows for name in row)]))
-    with (
-        write_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(names)
-        for row in rows:
-            writer.writerow([_text(name, row.get(name)) for name in names])
+    write_csv(path, names, ([_text(name, row.get(name)) for name in names] for row in rows))
 
 
 def _text(name, value):

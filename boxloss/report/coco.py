@@ -23,15 +23,7 @@ def report_of_coco(truth, detections, images, loss, iou_threshold, score_thresho
         score_threshold = best_threshold(truth, detections, matches)
     loss = None if loss is None else box_loss(loss)
     rows = evaluation.error_table(truth, detections, loss, iou_threshold, score_threshold)
-    return {
-        "rows": rows,
-        "images": sized_images(truth.images, rows, pictures),
-        "pictures": pictures,
-        "class_names": truth.class_names,
-        "category_ids": truth.category_ids,
-        "loss": getattr(loss, "name", None),
-        "score_threshold": score_threshold,
-    }
+    return _parts(rows, truth, pictures, loss, score_threshold)
 
 
 def report_of_rows(rows, truth, images, loss):
@@ -41,6 +33,10 @@ def report_of_rows(rows, truth, images, loss):
     rows = [dict(row) for row in rows]
     loss = None if loss is None else box_loss(loss)
     measure(rows, loss)
+    return _parts(rows, truth, pictures, loss, None)
+
+
+def _parts(rows, truth, pictures, loss, score_threshold):
     return {
         "rows": rows,
         "images": sized_images(truth.images, rows, pictures),
@@ -48,7 +44,7 @@ def report_of_rows(rows, truth, images, loss):
         "class_names": truth.class_names,
         "category_ids": truth.category_ids,
         "loss": getattr(loss, "name", None),
-        "score_threshold": None,
+        "score_threshold": score_threshold,
     }
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from boxloss import callbacks, evaluation, ops
-from boxloss.files import write_atomically
+from boxloss.files import write_atomically, write_csv
 from boxloss.training import checkpoint
 from boxloss.training.options import learning_rate
 
@@ -186,10 +186,10 @@ class Progress(keras.callbacks.Callback):
     def _write_histories(self):
         names = list(dict.fromkeys(name for row in self.history for name in row))
         rows = [[_short(row.get(name, math.nan)) for name in names] for row in self.history]
-        callbacks.write_csv(self.run / "history.csv", names, rows)
+        write_csv(self.run / "history.csv", names, rows)
         parts = [f"{part}_loss" for part in self.model.parts]
         records = self.train.records
-        callbacks.write_csv(
+        write_csv(
             self.run / "image_losses.csv",
             ("epoch", "image_id", "file_name", "loss", *parts),
             (

@@ -1,6 +1,5 @@
 """One training run, from data sets to a run folder."""
 
-import json
 import os
 import pathlib
 import sys
@@ -9,7 +8,7 @@ import keras
 
 from boxloss import callbacks, datasets, evaluation, mining
 from boxloss.detector import Detector, load_detector
-from boxloss.files import write_atomically
+from boxloss.files import write_atomically, write_json
 from boxloss.training import devices
 from boxloss.training.criterion import Criterion, box_loss
 from boxloss.training.model import TrainingModel
@@ -265,8 +264,3 @@ def make_deterministic():
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def write_json(path, value):
-    with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
