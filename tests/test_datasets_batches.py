@@ -218,3 +218,25 @@ def test_wrong_arguments_of_batches_are_named(dataset, arguments, message):
     with pytest.raises(ValueError) as error:
         datasets.Batches(dataset, *arguments)
     assert str(error.value) == message
+
+
+def test_no_mosaics_are_made_after_their_epochs(tmp_path, monkeypatch):
+    from boxloss.datasets import augmentation
+
+    synthetic.write(tmp_path, 4, seed=1, image_size=64)
+    dataset = datasets.load(tmp_path / "images", tmp_path / "annotations.json")
+    seen = []
+    original = augmentation.Augmentation._compose
+
+    def compose(self, rng, pictures, *rest):
+        seen.append(len(pictures))
+        return original(self, rng, pictures, *rest)
+
+    monkeypatch.setattr(augmentation.Augmentation, "_compose", compose)
+    augment = augmentation.Augmentation(mosaic=1.0)
+    batches = datasets.Batches(dataset, 4, 64, augment=augment, max_boxes=300, mosaic_epochs=2)
+    for epoch, pictures in enumerate([4, 4, 1]):
+        seen.clear()
+        batches.epoch = epoch
+        batches[0]
+        assert seen == [pictures] * 4
