@@ -2,16 +2,17 @@
 
 import importlib
 
-HELP = "Measure losses and assignment beside others, the explorer page, the import, the audit."
+HELP = "Measure losses, assignment and training beside others; page, import and audit."
 EPILOG = """examples:
   boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
   boxloss benchmark losses --addons-python addons/bin/python
   boxloss benchmark assignment --ultralytics-python ultralytics/bin/python
+  boxloss benchmark training --images photos --annotations photos.json --out benchmarks
   boxloss benchmark page --boxes 10000
   boxloss benchmark import
   boxloss benchmark audit --truth gt.json --detections results.json --out benchmarks
 """
-PARTS = ("losses", "assignment", "page", "import", "audit")
+PARTS = ("losses", "assignment", "training", "page", "import", "audit")
 
 
 def add_arguments(parser):

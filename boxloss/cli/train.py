@@ -19,6 +19,14 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def add_arguments(parser):
+    data_arguments(parser)
+    _model_arguments(parser.add_argument_group("model and loss"))
+    _training_arguments(parser.add_argument_group("training"))
+    _run_arguments(parser.add_argument_group("run"))
+
+
+def data_arguments(parser):
+    """What `load_sets` reads."""
     from boxloss.datasets import FORMATS
 
     data = parser.add_argument_group("data")
@@ -42,9 +50,6 @@ def add_arguments(parser):
         help="VOC coordinates begin at 1: take 1 from xmin and ymin",
     )
     data.add_argument("--strict", action="store_true", help="stop at the first broken item")
-    _model_arguments(parser.add_argument_group("model and loss"))
-    _training_arguments(parser.add_argument_group("training"))
-    _run_arguments(parser.add_argument_group("run"))
 
 
 def _model_arguments(group):
