@@ -22,6 +22,7 @@ COMMANDS = (
     "simulate",
     "benchmark",
     "doctor",
+    "gpu-check",
 )
 
 
@@ -63,7 +64,10 @@ def choose_backend(words):
 
 
 def main(argv=None):
-    """Run one command; return the exit status (0 well, 2 bad input, 130 interrupted)."""
+    """Run one command; return the exit status.
+
+    0 well, 1 a check failed, 2 bad input, 130 interrupted.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
@@ -87,4 +91,6 @@ def main(argv=None):
         print(f"boxloss {command}: interrupted", file=sys.stderr)
         return 130
     print(json.dumps(result))
-    return 130 if result.get("interrupted") else 0
+    if result.get("interrupted"):
+        return 130
+    return 1 if result.get("failed") else 0

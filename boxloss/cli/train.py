@@ -201,16 +201,23 @@ def options_of(args):
     return Options(**given, augment=not args.no_augment)
 
 
+def check_backend(wanted):
+    """ValueError where Keras runs on another backend than --backend, which came too late."""
+    from boxloss import ops
+
+    if wanted not in (None, ops.backend()):
+        raise ValueError(
+            "`--backend` must be given before Keras is imported; KERAS_BACKEND sets it for good. "
+            f"Received: {wanted!r}, Keras runs on {ops.backend()!r}"
+        )
+
+
 def run(args):
-    from boxloss import ops, training
+    from boxloss import training
     from boxloss.training.progress import Clock
 
     clock = Clock()
-    if args.backend not in (None, ops.backend()):
-        raise ValueError(
-            "`--backend` must be given before Keras is imported; KERAS_BACKEND sets it for good. "
-            f"Received: {args.backend!r}, Keras runs on {ops.backend()!r}"
-        )
+    check_backend(args.backend)
     options = options_of(args)
     train_set, validation_set = load_sets(args)
     try:
