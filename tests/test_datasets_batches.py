@@ -41,6 +41,7 @@ def test_shapes_and_types_are_those_of_the_contract(dataset):
             "boxes": ((rows, most, 4), "float32"),
             "labels": ((rows, most), "int32"),
             "ignore": ((rows, most), "bool"),
+            "number": ((rows, most), "int32"),
             "index": ((rows,), "int32"),
         }
 
@@ -63,6 +64,36 @@ def test_images_are_letterboxed_and_padding_is_minus_one(dataset, cache_bytes):
         assert y["index"].tolist() == list(range(10))
     kept = sum(image.nbytes for image in batches._cache.values())
     assert kept <= cache_bytes and (kept > 0) == (cache_bytes > 0)
+
+
+@pytest.mark.parametrize("mosaic", [None, 0.0, 1.0], ids=["plain", "moved", "mosaic"])
+def test_every_box_keeps_its_number_in_the_data_set(dataset, mosaic):
+    augment = False if mosaic is None else datasets.Augmentation(mosaic=mosaic)
+    batches = datasets.Batches(dataset, 4, SIZE, augment=augment, shuffle=True)
+    labels = np.concatenate([record.labels for record in dataset.records])
+    image = np.repeat(np.arange(10), [len(record) for record in dataset.records])
+    crowded = np.isin(image, (3, 4))
+    boxes = np.concatenate([record.boxes for record in dataset.records])
+    shapes = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
+    epochs = []
+    for batches.epoch in range(1 if mosaic is None else 6):
+        epochs.append(everything(batches)[1])
+    y = {key: np.concatenate([epoch[key] for epoch in epochs]) for key in epochs[0]}
+    real = y["labels"] >= 0
+    assert (y["number"][~real] == -1).all() and (y["number"][real] >= 0).all()
+    number = y["number"][real]
+    np.testing.assert_array_equal(y["labels"][real], labels[number])
+    assert y["ignore"][real][crowded[number]].all()
+    own = np.repeat(y["index"], real.sum(axis=1)) == image[number]
+    if mosaic == 1.0:
+        assert not own.all() and set(image[number]) >= set(y["index"])
+        return
+    assert own.all()
+    wide = y["boxes"][real][:, 2:] - y["boxes"][real][:, :2]
+    inside = (y["boxes"][real] > 0).all(axis=1) & (y["boxes"][real] < SIZE).all(axis=1)
+    np.testing.assert_allclose((wide[:, 0] / wide[:, 1])[inside], shapes[number][inside], rtol=0.02)
+    if mosaic is None:
+        assert sorted(number) == list(range(len(labels)))
 
 
 def test_padding_is_minus_one_after_augmentation_too(dataset):

@@ -49,7 +49,8 @@ class Augmentation:
         """(image uint8 (size, size, 3), boxes (n, 4), labels (n,), ignore (n,)).
 
         source: gives image, boxes, labels, ignore of a position in 0..count-1, the image fitted to
-        the square. A mosaic with more than `max_boxes` boxes is not used.
+        the square; further columns (n,) that it gives come back too. A mosaic with more than
+        `max_boxes` boxes is not used.
         """
         if rng.random() < self.mosaic:
             x, y = rng.uniform(0.3 * size, 0.7 * size, 2).round().astype(int).tolist()
@@ -65,7 +66,7 @@ class Augmentation:
     def _compose(self, rng, pictures, windows, size, factor):
         canvas = np.full((size, size, 3), FILL, "uint8")
         parts = []
-        for (image, boxes, labels, ignore), window in zip(pictures, windows, strict=True):
+        for (image, boxes, labels, ignore, *more), window in zip(pictures, windows, strict=True):
             scale = factor * np.exp(rng.uniform(*np.log(self.scale)))
             mirrors = (rng.random() < self.flip, rng.random() < self.vertical_flip)
             places = [
@@ -76,9 +77,8 @@ class Augmentation:
             boxes, visible = moved(boxes, places, window)
             kept = visible > 0
             ignore = ignore | (visible < self.min_visible)
-            parts.append((boxes[kept], labels[kept], ignore[kept]))
-        boxes, labels, ignore = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return canvas, boxes, labels, ignore
+            parts.append([column[kept] for column in (boxes, labels, ignore, *more)])
+        return canvas, *(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 class Place(NamedTuple):

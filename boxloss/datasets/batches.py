@@ -22,8 +22,10 @@ class Batches(keras.utils.PyDataset):
 
     x: float32 (b, S, S, 3), RGB in [0, 255], letterboxed to S = `image_size`.
     y: "boxes" float32 (b, N, 4), xyxy in pixels of the square; "labels" int32 (b, N); both -1 at
-    padding. "ignore" bool (b, N): crowd, ignore and difficult boxes. "index" int32 (b,): position
-    in `dataset.records` (of a mosaic: of the image it was made for). N is the same for all batches:
+    padding. "ignore" bool (b, N): crowd, ignore and difficult boxes. "number" int32 (b, N): which
+    of all boxes of the data set it is, counted through `dataset.records`; -1 at padding. "index"
+    int32 (b,): position in `dataset.records` (of a mosaic: of the image it was made for). N is the
+    same for all batches:
     the fullest image's count, twice that with mosaics, at most 300; or `max_boxes`. Of an image
     with more, the largest N are used (a line on stderr tells).
 
@@ -62,6 +64,7 @@ class Batches(keras.utils.PyDataset):
         self.mosaic_epochs = mosaic_epochs
         self.unreadable = []
         self.max_boxes = max_boxes or self._fullest()
+        self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
         self._cache = {}
         self._room = cache_bytes
 
@@ -97,22 +100,24 @@ class Batches(keras.utils.PyDataset):
             "boxes": np.full((len(positions), boxes_per_image, 4), -1, "float32"),
             "labels": np.full((len(positions), boxes_per_image), -1, "int32"),
             "ignore": np.zeros((len(positions), boxes_per_image), bool),
+            "number": np.full((len(positions), boxes_per_image), -1, "int32"),
             "index": positions.astype("int32"),
         }
         for row, position in enumerate(positions):
-            image, boxes, labels, ignore = self.example(int(position))
+            image, boxes, labels, ignore, number = self.example(int(position))
             keep = largest(boxes, boxes_per_image)
             x[row] = image
             y["boxes"][row, : len(keep)] = boxes[keep]
             y["labels"][row, : len(keep)] = labels[keep]
             y["ignore"][row, : len(keep)] = ignore[keep]
+            y["number"][row, : len(keep)] = number[keep]
         return x, y
 
     def on_epoch_end(self):
         self.epoch += 1
 
     def example(self, position):
-        """(image uint8 (S, S, 3), boxes (n, 4), labels (n,), ignore (n,)) of one record."""
+        """(image uint8 (S, S, 3), boxes (n, 4), labels, ignore, number (n,)) of one record."""
         size = self.image_size
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, position])
@@ -121,30 +126,31 @@ class Batches(keras.utils.PyDataset):
             if self.mosaic_epochs is not None and self.epoch >= self.mosaic_epochs:
                 augment = dataclasses.replace(augment, mosaic=0.0)
             return augment.view(rng, self.scaled, position, count, size, self.max_boxes)
-        image, boxes, labels, ignore = self.scaled(position)
+        image, boxes, labels, ignore, number = self.scaled(position)
         height, width = image.shape[:2]
         left, top = (size - width) // 2, (size - height) // 2
         square = np.full((size, size, 3), FILL, "uint8")
         square[top : top + height, left : left + width] = image
         shift = np.array([left, top, left, top], "float32")
-        return square, boxes + shift, labels, ignore
+        return square, boxes + shift, labels, ignore, number
 
     def scaled(self, position):
-        """The record scaled to fit the square, not yet padded: image, boxes, labels, ignore."""
+        """The record scaled to fit the square, not yet padded; see `example`."""
         record = self.dataset.records[position]
         image = self._cache.get(position)
         if image is None:
             image = self._read(record)
             if image is None:
-                nothing = np.zeros((0, 4), "float32"), np.zeros(0, "int64"), np.zeros(0, bool)
-                return np.full((1, 1, 3), FILL, "uint8"), *nothing
+                nothing = [np.zeros(0, dtype) for dtype in ("int64", bool, "int64")]
+                return np.full((1, 1, 3), FILL, "uint8"), np.zeros((0, 4), "float32"), *nothing
             image = fit(image, self.image_size)
             if image.nbytes <= self._room:
                 self._room -= image.nbytes
                 self._cache[position] = image
         scale = letterbox_of(record.width, record.height, self.image_size).scale
         boxes = (record.boxes.astype("float64") * scale).astype("float32")
-        return image, boxes, record.labels, record.ignored
+        number = self._first[position] + np.arange(len(record))
+        return image, boxes, record.labels, record.ignored, number
 
     def _read(self, record):
         try:
