@@ -138,6 +138,10 @@ def test_two_devices_share_the_batches(shapes, tmp_path, backend):
     with open(tmp_path / "history.csv", newline="") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < 0.95 * losses[0]
+    with open(tmp_path / "box_history.csv", newline="") as file:
+        boxes = list(csv.DictReader(file))
+    assert {row["epochs"] for row in boxes} == {"6"}
+    assert all(0 <= float(row["mean_iou"] or 0) <= 1 for row in boxes)
 
 
 def test_batches_must_be_divisible_among_the_devices(shapes, tmp_path, capsys):

@@ -203,7 +203,7 @@ def test_a_run_leaves_everything_that_it_promises(straight, shapes):
     names = {path.name for path in out.iterdir()}
     assert names >= {
         *("config.json", "model.keras", "last.keras", "history.csv"),
-        *("image_losses.csv", "boxes.csv", "metrics.json"),
+        *("image_losses.csv", "box_history.csv", "boxes.csv", "metrics.json"),
     }
     assert not [name for name in names if name.startswith(".")]
     written = json.loads((out / "metrics.json").read_text())
@@ -222,6 +222,14 @@ def test_a_run_leaves_everything_that_it_promises(straight, shapes):
         mine = [float(other["loss"]) for other in losses if other["epoch"] == row["epoch"]]
         assert np.mean(mine) == pytest.approx(float(row["loss"]), rel=1e-4)
     assert float(history[-1]["loss"]) < float(history[0]["loss"])
+    # Without augmentation every box that counts is seen once an epoch.
+    boxes = rows_of(out / "box_history.csv")
+    records = shapes[0].records
+    expected = [(str(r.image_id), str(number)) for r in records for number in r.annotation_ids]
+    assert [(row["image_id"], row["annotation_id"]) for row in boxes] == expected
+    assert {row["epochs"] for row in boxes} == {"3"}
+    errors = [float(row["mean_error"]) for row in boxes if row["mean_error"]]
+    assert len(errors) > len(boxes) / 2 and 0 < min(errors)
 
 
 class Killed(Exception):
@@ -256,8 +264,10 @@ def test_a_resumed_run_ends_with_the_same_bits(straight, shapes, tmp_path, monke
     found = checkpoint.read(tmp_path / "checkpoint.npz")
     for a, b in zip(expected[2], found[2], strict=True):
         np.testing.assert_array_equal(a, b)
-    for table in ("epochs", "image_losses"):
+    for table in ("epochs", "image_losses", "boxes"):
         np.testing.assert_array_equal(expected[1][table], found[1][table])
+    texts = [(out / "box_history.csv").read_bytes() for out in (straight[0], tmp_path)]
+    assert texts[0] == texts[1]
     histories = [rows_of(out / "history.csv") for out in (straight[0], tmp_path)]
     for a, b in zip(*histories, strict=True):
         timeless = [name for name in a if not name.endswith("_seconds")]

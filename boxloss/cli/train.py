@@ -12,8 +12,8 @@ EPILOG = """examples:
   boxloss train --images photos --annotations photos.json --out runs/first --resume
 
 The run folder then holds config.json, model.keras (best), last.keras, history.csv,
-image_losses.csv, boxes.csv, metrics.json and explorer/index.html. The metrics are printed to
-stdout as one JSON object.
+image_losses.csv, box_history.csv, boxes.csv, metrics.json and explorer/index.html. The metrics are
+printed to stdout as one JSON object.
 """
 BACKENDS = ("tensorflow", "jax", "torch")
 

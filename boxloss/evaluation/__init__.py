@@ -4,6 +4,12 @@ Needs numpy alone, and no model: truth is a `datasets.DataSet` or a COCO dict, d
 results of any detector. `coco_metrics` needs faster-coco-eval; box errors need Keras.
 """
 
+from boxloss.evaluation.box_history import (
+    HISTORY_COLUMNS,
+    add_history,
+    read_box_history,
+    write_box_history,
+)
 from boxloss.evaluation.boxes_csv import write_boxes_csv
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics
@@ -11,13 +17,17 @@ from boxloss.evaluation.sides import Detections, Truth
 from boxloss.evaluation.table import KINDS, best_threshold, error_table
 
 __all__ = [
+    "HISTORY_COLUMNS",
     "KINDS",
     "Detections",
     "Matches",
     "Truth",
+    "add_history",
     "best_threshold",
     "coco_metrics",
     "error_table",
     "match",
+    "read_box_history",
+    "write_box_history",
     "write_boxes_csv",
 ]

@@ -5,6 +5,7 @@ import keras
 from boxloss import coders, ops, reduction
 from boxloss.detector import STRIDES
 from boxloss.losses.state import states_of
+from boxloss.training.box_errors import BoxErrors
 
 
 class ImageLosses(keras.metrics.Metric):
@@ -41,16 +42,18 @@ class TrainingModel(keras.Model):
     """A `Detector` with its criterion; `y` is what `datasets.Batches` gives.
 
     image_count: how many images the data set has. mining: `HardestImages` or another mining object,
-    which weighs the images of a batch by their loss, or None.
+    which weighs the images of a batch by their loss, or None. box_count: how many boxes the data
+    set has, to keep what each was off in `box_errors`; 0 keeps nothing.
     """
 
-    def __init__(self, detector, criterion, image_count, mining=None, name="training"):
+    def __init__(self, detector, criterion, image_count, mining=None, box_count=0, name="training"):
         super().__init__(name=name)
         self.detector = detector
         self.criterion = criterion
         self.mining = mining
         self.parts = ("box", "class", "bins") if detector.bins else ("box", "class")
         self.image_losses = ImageLosses(image_count, self.parts)
+        self.box_errors = BoxErrors(box_count) if box_count else None
         # The model owns them: they are in its checkpoints.
         self.loss_states = states_of(criterion.loss)
         self.built = True
@@ -68,6 +71,8 @@ class TrainingModel(keras.Model):
         costs = self.costs(x, y, y_pred)
         if training:
             self.image_losses.update_state(y["index"], costs.parts)
+            if self.box_errors is not None:
+                self.box_errors.update_state(y["number"], y["ignore"], costs, y_pred)
             strides = coders.grid(x.shape[1], x.shape[2], STRIDES)[1]
             self.criterion.move(costs.assignment, y_pred["boxes"], strides)
         return reduction.reduce(

@@ -11,6 +11,7 @@ import numpy as np
 from boxloss import callbacks, evaluation, ops
 from boxloss.files import write_atomically, write_csv
 from boxloss.training import checkpoint
+from boxloss.training.box_history import BoxHistory
 from boxloss.training.options import learning_rate
 
 CHECKPOINT = "checkpoint.npz"
@@ -39,6 +40,7 @@ class Progress(keras.callbacks.Callback):
         self.position = {"epoch": 0, "step": 0, "best": None, "worse": 0}
         self.history = []
         self.image_losses = {}  # epoch -> (images, parts)
+        self.boxes = BoxHistory(sum(len(record) for record in train.records))
         self.first_step = 0
         self.interrupt = False
         self._pending = None
@@ -58,6 +60,7 @@ class Progress(keras.callbacks.Callback):
             self.image_losses = dict(
                 zip(tables["epochs"].tolist(), tables["image_losses"], strict=True)
             )
+        self.boxes.restore(tables["boxes"])
         self._pending = (path, values)
         self.first_step = position["step"]
 
@@ -74,6 +77,7 @@ class Progress(keras.callbacks.Callback):
             "image_losses": np.array(list(self.image_losses.values()), "float32").reshape(
                 len(self.image_losses), len(self.train.records), parts
             ),
+            "boxes": self.boxes.table(),
         }
         checkpoint.save(self.run / CHECKPOINT, self.model, position, tables)
 
@@ -131,6 +135,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.image_losses[epoch] = self.model.image_losses.table()
+        self.boxes.update(epoch, self.model.box_errors.table())
         self._evaluate(epoch, logs)
         cpu, wall = self.clock.read()
         rate = ops.numpy_of(self.model.optimizer.learning_rate)
@@ -199,6 +204,8 @@ class Progress(keras.callbacks.Callback):
                 if np.isfinite(row).all()
             ),
         )
+
+        self.boxes.write(self.train, self.run / "box_history.csv")
 
     def _explain(self):
         table = self.model.image_losses.table()

@@ -129,7 +129,8 @@ def build(train_set, options):
         print(f"{options.weights}: {copied} of its weights fit and were taken", file=sys.stderr)
     criterion = Criterion(box_loss(options.loss, options.loss_args), bins=options.bins)
     hardest = None if options.focus is None else mining.HardestImages(fraction=options.focus)
-    model = TrainingModel(detector, criterion, len(train_set.records), hardest)
+    boxes = sum(len(record) for record in train_set.records)
+    model = TrainingModel(detector, criterion, len(train_set.records), hardest, boxes)
     steps = options.epochs * -(-len(train_set.records) // options.batch_size)
     adam = FlatAdam if options.devices == 1 else ReplicatedAdam
     optimizer = adam(
