@@ -37,10 +37,20 @@ _HOMES = {
 _MODULES = frozenset(
     "adapters assignment audit boxes callbacks checks cli coders compat compiled datasets detector "
     "drawing evaluation explorer files functional losses metrics mining noise ops ops_tensorflow "
-    "reduction report simulation training".split()
+    "reduction report simulation training types".split()
 )
 
-__all__ = ["functional", "get", "losses", "names", *_HOMES]  # noqa: F405
+__all__ = [
+    "BoxReport",
+    "FocalWeighting",
+    "HardestBoxes",
+    "HardestImages",
+    "functional",
+    "get",
+    "load_detector",
+    "losses",
+    "names",
+]
 
 
 def __getattr__(name):

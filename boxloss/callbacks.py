@@ -1,12 +1,16 @@
 """Callbacks for anyone's Keras `fit`: losses of images, worst boxes, COCO metrics."""
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from boxloss import datasets, evaluation, ops
 from boxloss.files import write_csv
+from boxloss.losses import TensorLoss, Tensors
+from boxloss.types import Found, PathLike, Row
 
 
 def _select(value, output):
@@ -16,18 +20,26 @@ def _select(value, output):
 class _AfterEpoch(keras.callbacks.Callback):
     """Looks at predictions for `x` after every `every`th epoch."""
 
-    def __init__(self, loss, x, y, output=None, every=1, batch_size=32):
+    def __init__(
+        self,
+        loss: TensorLoss,
+        x: Any,
+        y: Any,
+        output: str | None = None,
+        every: int = 1,
+        batch_size: int = 32,
+    ) -> None:
         super().__init__()
         self.loss, self.x, self.y = loss, x, y
         self.output, self.every, self.batch_size = output, every, batch_size
 
-    def tensors(self):
+    def tensors(self) -> Tensors:
         """The loss' `Tensors` of all images, numpy; padding as in `y`."""
         predicted = keras.Model.predict(self.model, self.x, self.batch_size, verbose=0)
         true = ops.convert_to_tensor(_select(self.y, self.output))
         return self.loss.tensors(true, _select(predicted, self.output)).numpy()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
             self.look(epoch)
 
@@ -43,12 +55,22 @@ class ImageLossHistory(_AfterEpoch):
     in inference mode.
     """
 
-    def __init__(self, loss, x, y, output=None, path=None, names=None, every=1, batch_size=32):
+    def __init__(
+        self,
+        loss: TensorLoss,
+        x: Any,
+        y: Any,
+        output: str | None = None,
+        path: PathLike | None = None,
+        names: Sequence[Any] | None = None,
+        every: int = 1,
+        batch_size: int = 32,
+    ) -> None:
         super().__init__(loss, x, y, output, every, batch_size)
         self.path, self.names = path, names
-        self.history = {}
+        self.history: dict[int, Any] = {}
 
-    def look(self, epoch):
+    def look(self, epoch: int) -> None:
         self.history[epoch] = self.tensors().image_losses
         if self.path is not None:
             names = self.names or range(len(self.history[epoch]))
@@ -71,13 +93,22 @@ class WorstBoxes(_AfterEpoch):
     COLUMNS = ("image", "box", "error", "error_x1", "error_y1", "error_x2", "error_y2")
 
     def __init__(
-        self, loss, x, y, output=None, count=20, path=None, names=None, every=1, batch_size=32
-    ):
+        self,
+        loss: TensorLoss,
+        x: Any,
+        y: Any,
+        output: str | None = None,
+        count: int = 20,
+        path: PathLike | None = None,
+        names: Sequence[Any] | None = None,
+        every: int = 1,
+        batch_size: int = 32,
+    ) -> None:
         super().__init__(loss, x, y, output, every, batch_size)
         self.count, self.path, self.names = count, path, names
-        self.boxes = []
+        self.boxes: list[Row] = []
 
-    def look(self, epoch):
+    def look(self, epoch: int) -> None:
         tensors = self.tensors()
         true = ops.convert_to_tensor(_select(self.y, self.output))
         real = ops.convert_to_numpy(self.loss.is_real(true))
@@ -105,14 +136,21 @@ class CocoEvaluation(keras.callbacks.Callback):
     `history` is a dict: epoch -> {"AP": ...}.
     """
 
-    def __init__(self, dataset, every=1, predict=None, chunk=16, prefix="val_"):
+    def __init__(
+        self,
+        dataset: datasets.DataSet,
+        every: int = 1,
+        predict: Callable[[Any, list], list[Found]] | None = None,
+        chunk: int = 16,
+        prefix: str = "val_",
+    ) -> None:
         super().__init__()
         self.dataset, self.every, self.chunk = dataset, every, chunk
         self.predict_images = predict or predict_with_detector
         self.prefix = prefix
-        self.history = {}
+        self.history: dict[int, Any] = {}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         last = epoch + 1 == self.params.get("epochs")
         if (epoch + 1) % self.every and not last:
             return
@@ -125,12 +163,14 @@ class CocoEvaluation(keras.callbacks.Callback):
                 logs[self.prefix + name] = float("nan") if value is None else value
 
 
-def predict_with_detector(model, images):
+def predict_with_detector(model: Any, images: Sequence[np.ndarray]) -> list[Found]:
     """All detections of a `Detector`, or of a model that has one as `detector`."""
     return getattr(model, "detector", model).predict(images, score_threshold=0.001)
 
 
-def coco_results(dataset, predict, chunk=16):
+def coco_results(
+    dataset: datasets.DataSet, predict: Callable[[list], list[Found]], chunk: int = 16
+) -> list[Row]:
     """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
 
     An image that cannot be read has no detections; a line on stderr tells.
@@ -149,7 +189,7 @@ def coco_results(dataset, predict, chunk=16):
     return results
 
 
-def as_results(image_id, found, category_ids):
+def as_results(image_id: int | str, found: Found, category_ids: Sequence[int]) -> list[Row]:
     """The detections of one image as COCO results: xywh in pixels of the image."""
     results = []
     for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):

@@ -5,11 +5,13 @@ with sides above 0; boxes are xyxy. Decoding is differentiable and finite for fi
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from boxloss import checks, ops
+from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -19,7 +21,7 @@ CLIP = math.log(1000.0 / 16.0)
 SMALLEST = 1e-6
 
 
-def grid(height, width, strides):
+def grid(height: int, width: int, strides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """The locations of a pyramid over an image of `height` x `width` pixels.
 
     Returns float32 numpy arrays: points (A, 2), the x, y of the cell centres in pixels, and their
@@ -39,28 +41,28 @@ def _four(x):
     return ops.unstack(x, 4, axis=-1)
 
 
-def distances_to_boxes(distances, points):
+def distances_to_boxes(distances: ArrayLike, points: ArrayLike) -> Tensor:
     """Distances (..., A, 4) left, top, right, bottom of points (A, 2) to xyxy boxes, same unit."""
     left, top, right, bottom = _four(distances)
     x, y = ops.unstack(points, 2, axis=-1)
     return ops.stack([x - left, y - top, x + right, y + bottom], axis=-1)
 
 
-def boxes_to_distances(boxes, points):
+def boxes_to_distances(boxes: ArrayLike, points: ArrayLike) -> Tensor:
     """The inverse of `distances_to_boxes`."""
     x1, y1, x2, y2 = _four(boxes)
     x, y = ops.unstack(points, 2, axis=-1)
     return ops.stack([x - x1, y - y1, x2 - x, y2 - y], axis=-1)
 
 
-def expected_bins(logits, bins):
+def expected_bins(logits: ArrayLike, bins: int) -> Tensor:
     """Logits (..., 4 * bins), side-major, to the mean bin (..., 4) of each distribution."""
     shape = ops.shape(logits)[:-1]
     probabilities = ops.softmax(ops.reshape(logits, (*shape, 4, bins)), axis=-1)
     return ops.sum(probabilities * ops.arange(bins, dtype=ops.dtype_name(logits)), axis=-1)
 
 
-def bin_logits(distances, bins):
+def bin_logits(distances: ArrayLike, bins: int) -> Tensor:
     """The inverse of `expected_bins`: all mass on the two bins beside each distance (..., 4).
 
     Distances are clipped to [0, bins - 1]. Probabilities of 0 get the logit -1e4.
@@ -88,7 +90,9 @@ def _log_ratio(side, reference):
     return ops.log(ops.maximum(side / reference, SMALLEST))
 
 
-def encode_deltas(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+def encode_deltas(
+    boxes: ArrayLike, anchors: ArrayLike, weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
+) -> Tensor:
     """Boxes (..., A, 4) as deltas (..., A, 4) of anchors (A, 4), both xyxy.
 
     tx = (x - xa) / wa, ty, tw = ln(w / wa), th, each times its weight.
@@ -100,7 +104,12 @@ def encode_deltas(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     return ops.stack([d * k for d, k in zip(deltas, weights, strict=True)], axis=-1)
 
 
-def decode_deltas(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0), clip=CLIP):
+def decode_deltas(
+    deltas: ArrayLike,
+    anchors: ArrayLike,
+    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    clip: float = CLIP,
+) -> Tensor:
     """The inverse of `encode_deltas`; tw and th are at most `clip`, without gradient beyond."""
     tx, ty, tw, th = [d / k for d, k in zip(_four(deltas), weights, strict=True)]
     xa, ya, wa, ha = _center(anchors)
@@ -127,16 +136,16 @@ def _rows(argument, value, columns):
 class Coder:
     """`encode`, `decode`, and a config that holds every argument."""
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         """Boxes (..., A, 4) xyxy as what a head should predict for them."""
         raise NotImplementedError
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         """Predictions (..., A, K) as boxes (..., A, 4) xyxy."""
         raise NotImplementedError
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "Coder":
         return cls(**config)
 
 
@@ -150,7 +159,13 @@ class DeltaCoder(Coder):
 
     size = 4
 
-    def __init__(self, anchors, *, weights=(1.0, 1.0, 1.0, 1.0), clip=CLIP):
+    def __init__(
+        self,
+        anchors: ArrayLike,
+        *,
+        weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        clip: float = CLIP,
+    ) -> None:
         self.anchors = _rows("anchors", anchors, 4)
         if (self.anchors[:, 2:] <= self.anchors[:, :2]).any():
             raise ValueError("`anchors` must have x1 < x2 and y1 < y2. Received: one that has not")
@@ -159,14 +174,14 @@ class DeltaCoder(Coder):
             raise ValueError(f"`weights` must be four numbers. Received: weights={weights!r}")
         self.clip = checks.positive("clip", clip)
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         return encode_deltas(boxes, ops.cast(self.anchors, ops.dtype_name(boxes)), self.weights)
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         anchors = ops.cast(self.anchors, ops.dtype_name(predictions))
         return decode_deltas(predictions, anchors, self.weights, self.clip)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"weights": list(self.weights), "clip": self.clip}
         return {"anchors": self.anchors.tolist(), **config}
 
@@ -179,7 +194,7 @@ class _Located(Coder):
 
     size = 4
 
-    def __init__(self, points, strides):
+    def __init__(self, points: ArrayLike, strides: ArrayLike) -> None:
         self.points = _rows("points", points, 2)
         self.strides = _rows("strides", strides, None)
         if len(self.points) != len(self.strides) or (self.strides <= 0).any():
@@ -193,7 +208,7 @@ class _Located(Coder):
         dtype = ops.dtype_name(like)
         return ops.cast(self.points, dtype), ops.cast(self.strides[:, None], dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"points": self.points.tolist(), "strides": self.strides.tolist()}
 
 
@@ -201,11 +216,11 @@ class _Located(Coder):
 class DistanceCoder(_Located):
     """Distances (..., A, 4) left, top, right, bottom of the locations, in strides (FCOS)."""
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         points, strides = self._at(boxes)
         return boxes_to_distances(boxes, points) / strides
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         points, strides = self._at(predictions)
         return distances_to_boxes(ops.convert_to_tensor(predictions) * strides, points)
 
@@ -218,24 +233,24 @@ class BinCoder(_Located):
     sides are outside [0, bins - 1] strides from their location are clipped.
     """
 
-    def __init__(self, points, strides, *, bins=16):
+    def __init__(self, points: ArrayLike, strides: ArrayLike, *, bins: int = 16) -> None:
         super().__init__(points, strides)
         self.bins = checks.count("bins", bins)
         self.size = 4 * self.bins
 
-    def distances(self, boxes):
+    def distances(self, boxes: ArrayLike) -> Tensor:
         """(..., A, 4) left, top, right, bottom in strides, not clipped."""
         points, strides = self._at(boxes)
         return boxes_to_distances(boxes, points) / strides
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         return bin_logits(self.distances(boxes), self.bins)
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         points, strides = self._at(predictions)
         return distances_to_boxes(expected_bins(predictions, self.bins) * strides, points)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "bins": self.bins}
 
 
@@ -246,18 +261,18 @@ class GridCoder(_Located):
     Args: clip: the largest tw and th.
     """
 
-    def __init__(self, points, strides, *, clip=10.0):
+    def __init__(self, points: ArrayLike, strides: ArrayLike, *, clip: float = 10.0) -> None:
         super().__init__(points, strides)
         self.clip = checks.positive("clip", clip)
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         points, strides = self._at(boxes)
         x, y, w, h = _center(boxes)
         stride = strides[:, 0]
         tx, ty = (x - points[:, 0]) / stride + 0.5, (y - points[:, 1]) / stride + 0.5
         return ops.stack([tx, ty, _log_ratio(w, stride), _log_ratio(h, stride)], axis=-1)
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         points, strides = self._at(predictions)
         tx, ty, tw, th = _four(predictions)
         stride = strides[:, 0]
@@ -265,7 +280,7 @@ class GridCoder(_Located):
         w, h = [ops.exp(ops.minimum(t, self.clip)) * stride for t in (tw, th)]
         return _corners(x, y, w, h)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "clip": self.clip}
 
 
@@ -279,7 +294,7 @@ class AnchorGridCoder(_Located):
     Args: sizes: (A, 2) width and height of the anchor at each location.
     """
 
-    def __init__(self, points, strides, sizes):
+    def __init__(self, points: ArrayLike, strides: ArrayLike, sizes: ArrayLike) -> None:
         super().__init__(points, strides)
         self.sizes = _rows("sizes", sizes, 2)
         if len(self.sizes) != len(self.points) or (self.sizes <= 0).any():
@@ -288,7 +303,7 @@ class AnchorGridCoder(_Located):
                 f"Received: sizes.shape={self.sizes.shape} for {len(self.points)} points"
             )
 
-    def encode(self, boxes):
+    def encode(self, boxes: ArrayLike) -> Tensor:
         points, strides = self._at(boxes)
         sizes, stride = ops.cast(self.sizes, ops.dtype_name(boxes)), strides[:, 0]
         x, y, w, h = _center(boxes)
@@ -301,12 +316,12 @@ class AnchorGridCoder(_Located):
         share = ops.clip(ops.stack(shares, axis=-1), SMALLEST, 1.0 - SMALLEST)
         return ops.log(share) - ops.log(1.0 - share)
 
-    def decode(self, predictions):
+    def decode(self, predictions: ArrayLike) -> Tensor:
         points, strides = self._at(predictions)
         sizes, stride = ops.cast(self.sizes, ops.dtype_name(predictions)), strides[:, 0]
         sx, sy, sw, sh = _four(2.0 * ops.sigmoid(predictions))
         x, y = points[:, 0] + (sx - 1.0) * stride, points[:, 1] + (sy - 1.0) * stride
         return _corners(x, y, ops.square(sw) * sizes[:, 0], ops.square(sh) * sizes[:, 1])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "sizes": self.sizes.tolist()}

@@ -277,7 +277,7 @@ class Compiled:
         return jax.jit(traced)
 
 
-_of_functions = collections.OrderedDict()
+_of_functions: collections.OrderedDict = collections.OrderedDict()
 FUNCTIONS = 256
 
 

@@ -1,9 +1,12 @@
 """Metrics of boxes for `compile(metrics=)`."""
 
+from collections.abc import Sequence
+
 import keras
 
 from boxloss import boxes, checks, ops, reduction
 from boxloss.functional.overlap import pair_of
+from boxloss.types import ArrayLike, Config, Tensor
 
 
 @keras.utils.register_keras_serializable(package="boxloss")
@@ -21,15 +24,26 @@ class MeanIoU(keras.metrics.Metric):
     """
 
     def __init__(
-        self, *, bounding_box_format="xyxy", image_shape=None, name="mean_iou", dtype=None
-    ):
+        self,
+        *,
+        bounding_box_format: str = "xyxy",
+        image_shape: Sequence[float] | None = None,
+        name: str = "mean_iou",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
         self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
         self.total = self.add_weight(name="total", shape=(), initializer="zeros")
         self.count = self.add_weight(name="count", shape=(), initializer="zeros")
 
-    def update_state(self, y_true, y_pred, sample_weight=None, mask=None):
+    def update_state(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> None:
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         checks.boxes(y_true, y_pred, rank=3)
         y_true, y_pred = ops.widen(y_true, "float32"), ops.widen(y_pred, "float32")
@@ -53,10 +67,10 @@ class MeanIoU(keras.metrics.Metric):
     def _xyxy(self, x):
         return boxes.to_xyxy(x, self.bounding_box_format, self.image_shape)
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.divide_or(self.total + 0.0, self.count + 0.0, 0.0)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "bounding_box_format": self.bounding_box_format,

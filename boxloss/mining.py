@@ -9,14 +9,15 @@ from typing import NamedTuple
 import keras
 
 from boxloss import checks, ops
+from boxloss.types import Config, Tensor
 
 
 class Mined(NamedTuple):
     """Weights (B, N), the boxes that denominators count, the share of images that is kept."""
 
-    weights: object
-    kept: object
-    image_share: object = None
+    weights: Tensor
+    kept: Tensor
+    image_share: Tensor | None = None
 
 
 def _kept_count(total, fraction, count):
@@ -43,20 +44,27 @@ def _keep_hardest(errors, mask, fraction, count):
 class _Mining:
     """Keyword arguments that serialise; `mine(box_errors, mask)` gives `Mined`."""
 
-    def mine(self, box_errors, mask):
+    def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
+        raise NotImplementedError
+
+    def get_config(self) -> Config:
         raise NotImplementedError
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "_Mining":
         return cls(**config)
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Mining)
+            and type(self) is type(other)
+            and self.get_config() == other.get_config()
+        )
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), tuple(self.get_config().items())))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
@@ -77,11 +85,13 @@ class HardestBoxes(_Mining):
     Source: Shrivastava et al. 2016, "Online Hard Example Mining", arXiv:1604.03540.
     """
 
-    def __init__(self, *, fraction=None, count=None, scope="image"):
+    def __init__(
+        self, *, fraction: float | None = None, count: int | None = None, scope: str = "image"
+    ) -> None:
         self.fraction, self.count = _check_share(fraction, count)
         self.scope = checks.one_of("scope", scope, ("batch", "image"))
 
-    def mine(self, box_errors, mask):
+    def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
         shape = ops.shape(box_errors)
         errors = ops.stop_gradient(box_errors)
         if self.scope == "batch":
@@ -91,7 +101,7 @@ class HardestBoxes(_Mining):
             kept = _keep_hardest(errors, mask, self.fraction, self.count)
         return Mined(ops.cast(kept, ops.dtype_name(box_errors)), kept)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"fraction": self.fraction, "count": self.count, "scope": self.scope}
 
 
@@ -103,10 +113,10 @@ class HardestImages(_Mining):
     `count`: of the batch on this replica.
     """
 
-    def __init__(self, *, fraction=None, count=None):
+    def __init__(self, *, fraction: float | None = None, count: int | None = None) -> None:
         self.fraction, self.count = _check_share(fraction, count)
 
-    def mine(self, box_errors, mask):
+    def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
         dtype = ops.dtype_name(box_errors)
         errors = ops.stop_gradient(box_errors)
         boxes = ops.sum(ops.cast(mask, dtype), axis=-1)
@@ -119,7 +129,7 @@ class HardestImages(_Mining):
         kept = ops.logical_and(ops.expand_dims(kept, -1), mask)
         return Mined(ops.cast(kept, dtype), kept, share)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"fraction": self.fraction, "count": self.count}
 
 
@@ -127,10 +137,10 @@ class HardestImages(_Mining):
 class FocalWeighting(_Mining):
     """Weight (e / mean e)^gamma, the mean over the image's real boxes; 1 where that mean is 0."""
 
-    def __init__(self, *, gamma=1.0):
+    def __init__(self, *, gamma: float = 1.0) -> None:
         self.gamma = checks.non_negative("gamma", gamma)
 
-    def mine(self, box_errors, mask):
+    def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
         errors = ops.stop_gradient(box_errors)
         total = ops.sum(ops.cast(mask, ops.dtype_name(errors)), axis=-1, keepdims=True)
         mean = ops.sum(errors, axis=-1, keepdims=True) / ops.maximum(total, ops.ones_like(total))
@@ -138,5 +148,5 @@ class FocalWeighting(_Mining):
         weights = ops.safe_power(ratio, self.gamma) if self.gamma else ops.ones_like(ratio)
         return Mined(ops.where(mask, weights, ops.zeros_like(weights)), mask)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"gamma": self.gamma}

@@ -19,6 +19,7 @@ it is. Only boxes that count (no crowd, not ignored, wider and higher than 0) ar
 import copy
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,9 @@ class Change(NamedTuple):
     after: dict | None
 
 
-def alter(truth, kinds=KINDS, fraction=0.05, seed=0):
+def alter(
+    truth: Any, kinds: str | Sequence[str] = KINDS, fraction: float = 0.05, seed: int = 0
+) -> tuple[dict[str, Any], list[Change]]:
     """(COCO dict, list of Change): the set with label errors in it, and what they are.
 
     truth: a COCO dict, or a `datasets.DataSet`. kinds: one name of `KINDS` or several, which take
@@ -199,21 +202,21 @@ class _Boxes:
         return {**entry, "bbox": [float(v) for v in box], "area": float(box[2] * box[3])}
 
 
-def shifted(box, rng):
+def shifted(box: Sequence[float], rng: np.random.Generator) -> list[float]:
     """xywh moved by `MOVE` of its size in any direction."""
     x, y, w, h = box
     angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*MOVE)
     return [x + far * np.cos(angle) * w, y + far * np.sin(angle) * h, w, h]
 
 
-def resized(box, rng):
+def resized(box: Sequence[float], rng: np.random.Generator) -> list[float]:
     """xywh scaled about its centre by one of `SCALES`."""
     x, y, w, h = box
     scale = SCALES[rng.integers(2)]
     return [x + w * (1 - scale) / 2, y + h * (1 - scale) / 2, w * scale, h * scale]
 
 
-def edge_moved(box, rng):
+def edge_moved(box: Sequence[float], rng: np.random.Generator) -> list[float]:
     """xywh with one of its edges moved by `MOVE` of its size, in or out."""
     x1, y1, w, h = box
     corners = [x1, y1, x1 + w, y1 + h]
@@ -222,7 +225,7 @@ def edge_moved(box, rng):
     return [*corners[:2], corners[2] - corners[0], corners[3] - corners[1]]
 
 
-def jittered(box, rng):
+def jittered(box: Sequence[float], rng: np.random.Generator) -> list[float]:
     """xywh with each edge moved by up to `JITTER` of its size."""
     x1, y1, w, h = box
     moves = rng.uniform(-JITTER, JITTER, 4) * (w, h, w, h)

@@ -9,17 +9,19 @@ a box loss has its kinks.
 
 import builtins
 import math
+from typing import Any
 
 import keras
 
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
+_ops: Any  # the library of operations
 if not KERAS_3:
     from boxloss import ops_tensorflow as _ops
 elif keras.config.backend() in ("jax", "torch"):
     from boxloss import ops_float64 as _ops
 else:
-    from keras import ops as _ops
+    _ops = keras.ops
 
 
 def backend():

@@ -79,12 +79,17 @@ def public(module):
 
 
 def signature(name, value):
+    """Names and defaults. Types are for checkers; the text tells shapes, which say more."""
     try:
-        given = str(inspect.signature(value))
+        given = inspect.signature(value)
     except (TypeError, ValueError):
-        given = "(...)"
-    given = given.replace("(self, ", "(").replace("(self)", "()")
-    return re.sub(r" -> None$", "", f"{name}{given}")
+        return f"{name}(...)"
+    untyped = [
+        argument.replace(annotation=argument.empty)
+        for argument in given.parameters.values()
+        if argument.name != "self"
+    ]
+    return f"{name}{given.replace(parameters=untyped, return_annotation=given.empty)}"
 
 
 def methods(cls):
@@ -113,7 +118,8 @@ def index():
     lines = [
         "# The interface",
         "",
-        "Written by `python scripts/make_api.py` from the docstrings.",
+        "Written by `python scripts/make_api.py` from the docstrings. Types stand in the source,",
+        "where `mypy` and editors find them.",
         "",
     ]
     for name in MODULES:

@@ -6,15 +6,21 @@
 KerasHub itself is not imported: the detector brings it.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from boxloss import boxes, checks, coders, losses, ops
+from boxloss.losses import BoxLoss, DecodedBoxLoss
 from boxloss.losses.coordinate import CoordinateLoss
 
 ENCODINGS = ("center_xywh",)
 
 
-def retinanet_box_loss(detector, loss="giou", *, image_shape=None):
+def retinanet_box_loss(
+    detector: Any, loss: str | BoxLoss = "giou", *, image_shape: Sequence[float] | None = None
+) -> DecodedBoxLoss | BoxLoss:
     """The `box_loss` that a `keras_hub.models.RetinaNetObjectDetector` is compiled with.
 
     That detector hands its box loss deltas of anchors (B, A, 4), and weights (B, A) that are

@@ -11,6 +11,7 @@ import keras
 
 from boxloss import boxes as box_arithmetic
 from boxloss import functional, ops
+from boxloss.types import ArrayLike, Tensor
 
 
 def compiled(function):
@@ -44,19 +45,19 @@ class Assignment(NamedTuple):
     quality: (B, A) in [0, 1], how good its prediction is for that box, 0 where there is none.
     """
 
-    index: object
-    boxes: object
-    labels: object
-    quality: object
+    index: Tensor
+    boxes: Tensor
+    labels: Tensor
+    quality: Tensor
 
 
-def real_rows(true_boxes, ignore=None):
+def real_rows(true_boxes: ArrayLike, ignore: ArrayLike | None = None) -> Tensor:
     """(B, N) bool: rows that are boxes to find (no padding, not ignored)."""
     real = box_arithmetic.is_real(true_boxes)
     return real if ignore is None else ops.logical_and(real, ops.logical_not(ignore))
 
 
-def inside(points, boxes, smallest=0.0):
+def inside(points: ArrayLike, boxes: ArrayLike, smallest: float = 0.0) -> Tensor:
     """(B, N, A) bool: which points (A, 2) lie within which boxes (B, N, 4), borders excluded.
 
     A side shorter than `smallest` counts as that long about its middle, so that a box smaller than
@@ -93,7 +94,14 @@ def _top_locations(metric, candidate, count):
     return ops.logical_and(candidate, ops.greater_equal(metric, last))
 
 
-def targets(index, quality, true_boxes, true_labels, classes, ignored=None):
+def targets(
+    index: ArrayLike,
+    quality: Tensor,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    classes: int,
+    ignored: ArrayLike | None = None,
+) -> Assignment:
     """`Assignment` from the chosen boxes (B, A); `ignored` (B, A): locations to leave alone."""
     found = ops.greater_equal(index, 0)
     row = ops.maximum(index, 0)
@@ -111,18 +119,18 @@ def targets(index, quality, true_boxes, true_labels, classes, ignored=None):
 
 
 def task_aligned(
-    scores,
-    boxes,
-    points,
-    true_boxes,
-    true_labels,
-    ignore=None,
+    scores: ArrayLike,
+    boxes: ArrayLike,
+    points: ArrayLike,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    ignore: ArrayLike | None = None,
     *,
-    count=10,
-    alpha=0.5,
-    beta=6.0,
-    smallest=0.0,
-):
+    count: int = 10,
+    alpha: float = 0.5,
+    beta: float = 6.0,
+    smallest: float = 0.0,
+) -> Assignment:
     """Task-aligned assignment: the `count` locations inside a box with the highest s^alpha u^beta.
 
     s is the score of the box's class, u the IoU of the predicted box. A location claimed twice goes

@@ -1,8 +1,11 @@
 """Assignment by the overlap of anchors alone: max-IoU (RetinaNet) and ATSS."""
 
+from collections.abc import Sequence
+
 from boxloss import boxes as box_arithmetic
 from boxloss import functional, ops
-from boxloss.assignment.aligned import inside, real_rows, targets
+from boxloss.assignment.aligned import Assignment, inside, real_rows, targets
+from boxloss.types import ArrayLike
 
 
 def _claims(overlap, wanted):
@@ -33,16 +36,16 @@ def _quality(overlap, index):
 
 
 def max_iou(
-    anchors,
-    true_boxes,
-    true_labels,
-    ignore=None,
+    anchors: ArrayLike,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    ignore: ArrayLike | None = None,
     *,
-    classes,
-    positive=0.5,
-    negative=0.4,
-    force=True,
-):
+    classes: int,
+    positive: float = 0.5,
+    negative: float = 0.4,
+    force: bool = True,
+) -> Assignment:
     """RetinaNet's assignment: every anchor to the box it overlaps most.
 
     From `positive` up it answers for the box, below `negative` it is background, between them it is
@@ -74,7 +77,16 @@ def max_iou(
     return targets(index, quality, true_boxes, true_labels, classes, ignored=near)
 
 
-def atss(anchors, level_sizes, true_boxes, true_labels, ignore=None, *, classes, count=9):
+def atss(
+    anchors: ArrayLike,
+    level_sizes: Sequence[int],
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    ignore: ArrayLike | None = None,
+    *,
+    classes: int,
+    count: int = 9,
+) -> Assignment:
     """Adaptive training sample selection.
 
     Candidates of a box are, on each level, the `count` anchors whose centres are nearest to its

@@ -4,7 +4,8 @@ import numpy as np
 
 from boxloss import boxes as box_arithmetic
 from boxloss import functional, ops
-from boxloss.assignment.aligned import _label_scores, inside, real_rows, targets
+from boxloss.assignment.aligned import Assignment, _label_scores, inside, real_rows, targets
+from boxloss.types import ArrayLike, Tensor
 
 # Costs that are not finite, and pairs that must not be, are as dear as this.
 DEAR = 1e9
@@ -22,18 +23,18 @@ def _log(p):
 
 
 def simota(
-    scores,
-    boxes,
-    points,
-    strides,
-    true_boxes,
-    true_labels,
-    ignore=None,
+    scores: ArrayLike,
+    boxes: ArrayLike,
+    points: ArrayLike,
+    strides: ArrayLike,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    ignore: ArrayLike | None = None,
     *,
-    radius=2.5,
-    count=10,
-    iou_weight=3.0,
-):
+    radius: float = 2.5,
+    count: int = 10,
+    iou_weight: float = 3.0,
+) -> Assignment:
     """SimOTA: each box takes its cheapest locations, as many as its best predictions overlap it.
 
     A location may answer for a box only if it lies in some box, or within `radius` strides of some
@@ -102,8 +103,15 @@ def simota(
 
 
 def hungarian_cost(
-    scores, boxes, true_boxes, true_labels, *, class_weight=1.0, l1_weight=5.0, giou_weight=2.0
-):
+    scores: ArrayLike,
+    boxes: ArrayLike,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    *,
+    class_weight: float = 1.0,
+    l1_weight: float = 5.0,
+    giou_weight: float = 2.0,
+) -> Tensor:
     """DETR's matching cost (B, N, M): -p - GIoU + L1 of centre and sides, weighted; finite."""
     scores, boxes = ops.convert_to_tensor(scores), ops.convert_to_tensor(boxes)
     true_boxes = ops.convert_to_tensor(true_boxes)
@@ -119,7 +127,14 @@ def hungarian_cost(
     return _finite(cost - class_weight * _label_scores(scores, true_labels))
 
 
-def hungarian(scores, boxes, true_boxes, true_labels, ignore=None, **weights):
+def hungarian(
+    scores: ArrayLike,
+    boxes: ArrayLike,
+    true_boxes: ArrayLike,
+    true_labels: ArrayLike,
+    ignore: ArrayLike | None = None,
+    **weights: float,
+) -> Assignment:
     """Optimal one-to-one matching of boxes and predictions; needs scipy, runs on the host.
 
     Args:

@@ -1,6 +1,8 @@
 """LabelAudit: annotations ranked by suspicion, and what would mend them."""
 
+import pathlib
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +12,13 @@ from boxloss.audit.evidence import gather, uncovered
 from boxloss.audit.scores import KINDS, SUSPECT, annotation_scores, missing_scores, names_of
 from boxloss.audit.source import open_truth
 from boxloss.audit.table import write_audit_csv
+from boxloss.evaluation.sides import DetectionsLike, TruthLike
 from boxloss.evaluation.table import make_row
 from boxloss.report import BoxReport
+from boxloss.types import PathLike, Row
+
+if TYPE_CHECKING:
+    from boxloss.losses import BoxLoss
 
 
 class LabelAudit:
@@ -34,7 +41,14 @@ class LabelAudit:
         truth, detections: `evaluation.Truth` and `evaluation.Detections`.
     """
 
-    def __init__(self, truth, detections, images=None, *, score_threshold=0.05):
+    def __init__(
+        self,
+        truth: TruthLike,
+        detections: DetectionsLike,
+        images: PathLike | None = None,
+        *,
+        score_threshold: float = 0.05,
+    ) -> None:
         self._inputs, self._images = (truth, detections), images
         self._content, self.truth, self._source = open_truth(truth, images)
         found = evaluation.Detections.of(detections, self.truth)
@@ -132,10 +146,10 @@ class LabelAudit:
 
     # What it gives --------------------------------------------------------------------------------
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def table(self):
+    def table(self) -> list[Row]:
         """The rows as a list of dicts (a copy), the most suspicious first.
 
         The keys of `evaluation.error_table` with the annotation as truth and its own detection as
@@ -147,14 +161,14 @@ class LabelAudit:
         """
         return [dict(row) for row in self.rows]
 
-    def image_scores(self):
+    def image_scores(self) -> dict[Any, float]:
         """{image id: the largest suspicion in it}, 0 for images without any box."""
         scores = {image["id"]: 0.0 for image in self.truth.images}
         for row in self.rows:
             scores[row["image_id"]] = max(scores[row["image_id"]], row["suspicion"])
         return scores
 
-    def suspects(self, correct_from=SUSPECT):
+    def suspects(self, correct_from: float = SUSPECT) -> list[Row]:
         """The rows of at least that suspicion; of two annotations that duplicate each other only
         the more suspicious one."""
         chosen, gone = [], set()
@@ -168,11 +182,13 @@ class LabelAudit:
             chosen.append(row)
         return chosen
 
-    def to_csv(self, path):
+    def to_csv(self, path: PathLike) -> None:
         """Write the ranked table: one line a row, suspicion first."""
         write_audit_csv(self.rows, path)
 
-    def to_coco(self, path=None, correct_from=SUSPECT):
+    def to_coco(
+        self, path: PathLike | None = None, correct_from: float = SUSPECT
+    ) -> dict[str, Any]:
         """The truth with the `suspects` corrected, as a COCO dict: a proposal to look through.
 
         Changed annotations say so (`boxloss_correction`, `boxloss_suspicion`, `boxloss_bbox`,
@@ -184,7 +200,13 @@ class LabelAudit:
             write_new(content, path, self._inputs)
         return content
 
-    def to_html(self, folder, worst=200, loss="ciou", title="Suspected label errors"):
+    def to_html(
+        self,
+        folder: PathLike,
+        worst: int | None = 200,
+        loss: "str | BoxLoss | None" = "ciou",
+        title: str = "Suspected label errors",
+    ) -> pathlib.Path:
         """Write the explorer page of the `worst` rows (None: all); the path of its index.html.
 
         loss: fills the box errors and terms of the page; None leaves them out.
@@ -205,7 +227,7 @@ class LabelAudit:
         )
         return report.to_html(folder, sort="extra:suspicion")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"LabelAudit({len(self.rows)} rows, {len(self.truth.images)} images)"
 
 

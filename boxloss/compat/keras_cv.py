@@ -23,12 +23,15 @@ Knowingly different (the bugs that are not kept):
 BinaryPenaltyReducedFocalCrossEntropy is a loss of heat maps, not of boxes, and not here.
 """
 
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks, functional, ops
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
 from boxloss.functional.overlap import IOU_FLOOR
+from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.keras_cv")
 
@@ -36,32 +39,32 @@ __all__ = ["CIoULoss", "FocalLoss", "GIoULoss", "IoULoss", "SmoothL1Loss"]
 
 
 class _BoxLoss(PeerLoss):
-    def __init__(self, bounding_box_format, **kwargs):
+    def __init__(self, bounding_box_format: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.bounding_box_format = boxes.check_format(
             "bounding_box_format", str(bounding_box_format).lower()
         )
 
-    def measured(self, loss, y_true, y_pred, **arguments):
+    def measured(self, loss: Any, y_true: ArrayLike, y_pred: ArrayLike, **arguments: Any) -> Tensor:
         """A functional loss of both in xyxy: (..., N, 4) to (..., N)."""
         y_true, y_pred = floating(y_true, y_pred)
         checks.boxes(y_true, y_pred)
         pair = (boxes.to_xyxy(x, self.bounding_box_format) for x in (y_true, y_pred))
         return loss(*pair, **arguments)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "bounding_box_format": self.bounding_box_format}
 
 
 class _MeanOverlapLoss(_BoxLoss):
-    def __init__(self, bounding_box_format, axis=-1, **kwargs):
+    def __init__(self, bounding_box_format: str, axis: int | str = -1, **kwargs: Any) -> None:
         super().__init__(bounding_box_format, **kwargs)
         self.axis = axis
 
-    def mean(self, overlaps):
+    def mean(self, overlaps: Tensor) -> Tensor:
         return overlaps if self.axis == "no_reduction" else ops.mean(overlaps, axis=self.axis)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "axis": self.axis}
 
 
@@ -73,11 +76,13 @@ class IoULoss(_MeanOverlapLoss):
     or "no_reduction".
     """
 
-    def __init__(self, bounding_box_format, mode="log", axis=-1, **kwargs):
+    def __init__(
+        self, bounding_box_format: str, mode: str = "log", axis: int | str = -1, **kwargs: Any
+    ) -> None:
         super().__init__(bounding_box_format, axis, **kwargs)
         self.mode = checks.one_of("mode", mode, ("linear", "log", "quadratic"))
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         iou = self.mean(1.0 - self.measured(functional.iou_loss, y_true, y_pred))
         if self.mode == "linear":
             return 1.0 - iou
@@ -85,7 +90,7 @@ class IoULoss(_MeanOverlapLoss):
             return 1.0 - ops.square(iou)
         return -ops.log(ops.where(ops.less(iou, IOU_FLOOR), ops.ones_like(iou) * IOU_FLOOR, iou))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -93,7 +98,7 @@ class IoULoss(_MeanOverlapLoss):
 class GIoULoss(_MeanOverlapLoss):
     """1 - the mean GIoU over `axis`, or 1 - GIoU a box with `axis="no_reduction"`."""
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.mean(self.measured(functional.giou_loss, y_true, y_pred))
 
 
@@ -101,14 +106,14 @@ class GIoULoss(_MeanOverlapLoss):
 class CIoULoss(_BoxLoss):
     """1 - CIoU, one number a box."""
 
-    def __init__(self, bounding_box_format, eps=1e-7, **kwargs):
+    def __init__(self, bounding_box_format: str, eps: float = 1e-7, **kwargs: Any) -> None:
         super().__init__(bounding_box_format, **kwargs)
         self.eps = eps
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.measured(functional.ciou_loss, y_true, y_pred, alpha_gradient=True)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "eps": self.eps}
 
 
@@ -116,16 +121,16 @@ class CIoULoss(_BoxLoss):
 class SmoothL1Loss(PeerLoss):
     """Smooth L1 with beta = `l1_cutoff`, averaged over the last axis."""
 
-    def __init__(self, l1_cutoff=1.0, **kwargs):
+    def __init__(self, l1_cutoff: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.l1_cutoff = checks.positive("l1_cutoff", l1_cutoff)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true, y_pred = floating(y_true, y_pred)
         # Also for rows of any length, in KerasCV as here.
         return ops.mean(functional.coordinate.smooth_l1(y_pred - y_true, self.l1_cutoff), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "l1_cutoff": self.l1_cutoff}
 
 
@@ -137,14 +142,21 @@ class FocalLoss(PeerLoss):
     others 1 - `alpha`. `label_smoothing` moves the targets towards 0.5.
     """
 
-    def __init__(self, alpha=0.25, gamma=2, from_logits=False, label_smoothing=0, **kwargs):
+    def __init__(
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2,
+        from_logits: bool = False,
+        label_smoothing: float = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.alpha = float(alpha)
         self.gamma = checks.non_negative("gamma", gamma)
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y, y_pred = floating(y_true, y_pred)
         one = ops.ones_like(y)
         alpha = ops.where(ops.equal(y, one), one * self.alpha, one * (1.0 - self.alpha))
@@ -152,7 +164,7 @@ class FocalLoss(PeerLoss):
         focal = binary_focal.from_logits if self.from_logits else binary_focal.from_probabilities
         return ops.sum(focal(y, y_pred, alpha, self.gamma), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "alpha": self.alpha,

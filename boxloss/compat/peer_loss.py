@@ -3,6 +3,7 @@
 import keras
 
 from boxloss import checks, ops
+from boxloss.types import Config
 
 REDUCTIONS = ("auto", "mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
 
@@ -14,7 +15,12 @@ class PeerLoss(keras.losses.Loss):
         is "none". name, dtype: as in Keras (Keras 2 has no dtype).
     """
 
-    def __init__(self, reduction="sum_over_batch_size", name=None, dtype=None):
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
         reduction = checks.one_of("reduction", reduction or "none", REDUCTIONS)
         if ops.KERAS_3:
             reduction = "sum_over_batch_size" if reduction == "auto" else reduction
@@ -22,7 +28,7 @@ class PeerLoss(keras.losses.Loss):
         else:
             super().__init__(name=name, reduction=reduction)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = super().get_config()
         if ops.KERAS_3:
             config["dtype"] = self._dtype_policy.name

@@ -19,18 +19,21 @@ Knowingly different (the bugs that are not kept):
   a sigmoid are not traced back to their logits.
 """
 
+from typing import Any
+
 import keras
 
 from boxloss import checks, functional, ops
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
+from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.tfa")
 
 __all__ = ["GIoULoss", "SigmoidFocalCrossEntropy", "giou_loss", "sigmoid_focal_crossentropy"]
 
 
-def giou_loss(y_true, y_pred, mode="giou"):
+def giou_loss(y_true: ArrayLike, y_pred: ArrayLike, mode: str = "giou") -> Tensor:
     """1 - GIoU, or 1 - IoU with `mode="iou"`: yxyx (..., 4) to (...)."""
     checks.one_of("mode", mode, ("giou", "iou"))
     loss = functional.giou_loss if mode == "giou" else functional.iou_loss
@@ -38,7 +41,13 @@ def giou_loss(y_true, y_pred, mode="giou"):
     return loss(*floating(y_true, y_pred))
 
 
-def sigmoid_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_logits=False):
+def sigmoid_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    alpha: float | None = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+) -> Tensor:
     """Focal loss summed over the last axis: (..., C) targets from 0 to 1 and predictions to (...).
 
     `y_pred` are probabilities, or logits with `from_logits=True`.
@@ -55,14 +64,20 @@ def sigmoid_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_logit
 class GIoULoss(PeerLoss):
     """`tfa.losses.GIoULoss`: see `giou_loss`; the mean over all boxes by default."""
 
-    def __init__(self, mode="giou", reduction="auto", name="giou_loss", **arguments):
+    def __init__(
+        self,
+        mode: str = "giou",
+        reduction: str | None = "auto",
+        name: str | None = "giou_loss",
+        **arguments: Any,
+    ) -> None:
         super().__init__(reduction=reduction, name=name, **arguments)
         self.mode = checks.one_of("mode", mode, ("giou", "iou"))
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return giou_loss(y_true, y_pred, mode=self.mode)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -72,23 +87,23 @@ class SigmoidFocalCrossEntropy(PeerLoss):
 
     def __init__(
         self,
-        from_logits=False,
-        alpha=0.25,
-        gamma=2.0,
-        reduction="none",
-        name="sigmoid_focal_crossentropy",
-        **arguments,
-    ):
+        from_logits: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        reduction: str | None = "none",
+        name: str | None = "sigmoid_focal_crossentropy",
+        **arguments: Any,
+    ) -> None:
         super().__init__(reduction=reduction, name=name, **arguments)
         self.from_logits = from_logits
         self.alpha = alpha
         self.gamma = gamma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return sigmoid_focal_crossentropy(
             y_true, y_pred, alpha=self.alpha, gamma=self.gamma, from_logits=self.from_logits
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"from_logits": self.from_logits, "alpha": self.alpha, "gamma": self.gamma}
         return {**super().get_config(), **config}

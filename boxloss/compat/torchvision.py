@@ -19,6 +19,7 @@ Tensors of the Keras backend are expected and returned: with KERAS_BACKEND=torch
 from boxloss import boxes, checks, functional, ops
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import floating
+from boxloss.types import ArrayLike, Tensor
 
 __all__ = [
     "box_area",
@@ -47,22 +48,34 @@ def _reduce(loss, reduction):
     return total / ops.maximum(count, ops.ones_like(count))
 
 
-def generalized_box_iou_loss(boxes1, boxes2, reduction="none", eps=1e-7):
+def generalized_box_iou_loss(
+    boxes1: ArrayLike, boxes2: ArrayLike, reduction: str = "none", eps: float = 1e-7
+) -> Tensor:
     """1 - GIoU: xyxy (..., 4) to (...), or one number."""
     return _reduce(functional.giou_loss(*floating(boxes2, boxes1)), reduction)
 
 
-def distance_box_iou_loss(boxes1, boxes2, reduction="none", eps=1e-7):
+def distance_box_iou_loss(
+    boxes1: ArrayLike, boxes2: ArrayLike, reduction: str = "none", eps: float = 1e-7
+) -> Tensor:
     """1 - DIoU: xyxy (..., 4) to (...), or one number."""
     return _reduce(functional.diou_loss(*floating(boxes2, boxes1)), reduction)
 
 
-def complete_box_iou_loss(boxes1, boxes2, reduction="none", eps=1e-7):
+def complete_box_iou_loss(
+    boxes1: ArrayLike, boxes2: ArrayLike, reduction: str = "none", eps: float = 1e-7
+) -> Tensor:
     """1 - CIoU, alpha a constant in the gradient: xyxy (..., 4) to (...), or one number."""
     return _reduce(functional.ciou_loss(*floating(boxes2, boxes1)), reduction)
 
 
-def sigmoid_focal_loss(inputs, targets, alpha=0.25, gamma=2, reduction="none"):
+def sigmoid_focal_loss(
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    alpha: float = 0.25,
+    gamma: float = 2,
+    reduction: str = "none",
+) -> Tensor:
     """Focal loss of logits, one number an element: (...) and targets (...) from 0 to 1 to (...)."""
     checks.non_negative("gamma", gamma)
     targets, inputs = floating(targets, inputs)
@@ -70,7 +83,7 @@ def sigmoid_focal_loss(inputs, targets, alpha=0.25, gamma=2, reduction="none"):
     return _reduce(loss, reduction)
 
 
-def box_area(boxes_, fmt="xyxy"):
+def box_area(boxes_: ArrayLike, fmt: str = "xyxy") -> Tensor:
     """Areas: (..., 4) to (...); 0 for an inverted box."""
     return boxes.area(_xyxy(boxes_, fmt))
 
@@ -79,17 +92,17 @@ def _xyxy(x, fmt):
     return boxes.to_xyxy(ops.convert_to_tensor(x), FORMATS[checks.one_of("fmt", fmt, FORMATS)])
 
 
-def box_iou(boxes1, boxes2, fmt="xyxy"):
+def box_iou(boxes1: ArrayLike, boxes2: ArrayLike, fmt: str = "xyxy") -> Tensor:
     """IoU of every pair: (..., N, 4) and (..., M, 4) to (..., N, M)."""
     return functional.iou_matrix(_xyxy(boxes1, fmt), _xyxy(boxes2, fmt))
 
 
-def generalized_box_iou(boxes1, boxes2):
+def generalized_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> Tensor:
     """GIoU of every pair: (..., N, 4) and (..., M, 4) to (..., N, M)."""
     return functional.giou_matrix(boxes1, boxes2)
 
 
-def distance_box_iou(boxes1, boxes2, eps=1e-7):
+def distance_box_iou(boxes1: ArrayLike, boxes2: ArrayLike, eps: float = 1e-7) -> Tensor:
     """DIoU of every pair: (..., N, 4) and (..., M, 4) to (..., N, M)."""
     a, b = (ops.convert_to_tensor(x) for x in (boxes1, boxes2))
     a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)
@@ -97,6 +110,6 @@ def distance_box_iou(boxes1, boxes2, eps=1e-7):
     return 1.0 - functional.diou_loss(b + everyone, a + everyone)
 
 
-def complete_box_iou(boxes1, boxes2, eps=1e-7):
+def complete_box_iou(boxes1: ArrayLike, boxes2: ArrayLike, eps: float = 1e-7) -> Tensor:
     """CIoU of every pair: (..., N, 4) and (..., M, 4) to (..., N, M)."""
     return functional.ciou_matrix(boxes1, boxes2)

@@ -3,14 +3,16 @@
 Everything is drawn from a generator that the caller seeds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from boxloss.datasets.images import FILL, opencv, resize
 
 MOSAIC_SCALE = 0.7  # a window of a mosaic is half as wide as the square; between half and whole
+Example: TypeAlias = tuple[np.ndarray, ...]  # a picture (H, W, 3) and what is known of its boxes
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -45,7 +47,15 @@ class Augmentation:
                 f"`scale` must be two positive numbers in order. Received: scale={self.scale!r}"
             )
 
-    def view(self, rng, source, position, count, size, max_boxes):
+    def view(
+        self,
+        rng: np.random.Generator,
+        source: Callable[[int], Example],
+        position: int,
+        count: int,
+        size: int,
+        max_boxes: int,
+    ) -> Example:
         """(image uint8 (size, size, 3), boxes (n, 4), labels (n,), ignore (n,)).
 
         source: gives image, boxes, labels, ignore of a position in 0..count-1, the image fitted to

@@ -2,14 +2,16 @@
 
 import dataclasses
 import sys
+from typing import Any
 
 import keras
 import numpy as np
 
-from boxloss.datasets.augmentation import Augmentation
+from boxloss.datasets.augmentation import Augmentation, Example
 from boxloss.datasets.header import BadImageError
 from boxloss.datasets.images import FILL, fit, letterbox_of, read_image
 from boxloss.datasets.problems import Problem
+from boxloss.datasets.record import DataSet
 
 # The (boxes x locations) tensors of assignment grow with the fullest image: 300 boxes hold nearly
 # every data set, and one image with 10,000 must not take the memory of all.
@@ -39,17 +41,17 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        dataset,
-        batch_size,
-        image_size,
-        augment=False,
-        shuffle=False,
-        seed=0,
-        max_boxes=None,
-        mosaic_epochs=None,
-        cache_bytes=CACHE_BYTES,
-        **kwargs,
-    ):
+        dataset: DataSet,
+        batch_size: int,
+        image_size: int,
+        augment: bool | Augmentation = False,
+        shuffle: bool = False,
+        seed: int = 0,
+        max_boxes: int | None = None,
+        mosaic_epochs: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         for name, value in (("batch_size", batch_size), ("image_size", image_size)):
             if value < 1:
@@ -62,10 +64,10 @@ class Batches(keras.utils.PyDataset):
         self.seed = seed
         self.epoch = 0
         self.mosaic_epochs = mosaic_epochs
-        self.unreadable = []
+        self.unreadable: list[Problem] = []
         self.max_boxes = max_boxes or self._fullest()
         self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
-        self._cache = {}
+        self._cache: dict[int, Any] = {}
         self._room = cache_bytes
 
     def _fullest(self):
@@ -81,17 +83,17 @@ class Batches(keras.utils.PyDataset):
         mosaics = self.augment and self.augment.mosaic > 0
         return min(max(fullest * (2 if mosaics else 1), 1), MAX_BOXES)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.dataset.records) // self.batch_size)
 
-    def order(self):
+    def order(self) -> np.ndarray:
         """The positions of this epoch's images, int (len(dataset.records),)."""
         count = len(self.dataset.records)
         if not self.shuffle:
             return np.arange(count)
         return np.random.default_rng([self.seed, self.epoch]).permutation(count)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         start = index * self.batch_size
         positions = self.order()[start : start + self.batch_size]
         size, boxes_per_image = self.image_size, self.max_boxes
@@ -113,10 +115,10 @@ class Batches(keras.utils.PyDataset):
             y["number"][row, : len(keep)] = number[keep]
         return x, y
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def example(self, position):
+    def example(self, position: int) -> Example:
         """(image uint8 (S, S, 3), boxes (n, 4), labels, ignore, number (n,)) of one record."""
         size = self.image_size
         if self.augment:
@@ -134,7 +136,7 @@ class Batches(keras.utils.PyDataset):
         shift = np.array([left, top, left, top], "float32")
         return square, boxes + shift, labels, ignore, number
 
-    def scaled(self, position):
+    def scaled(self, position: int) -> Example:
         """The record scaled to fit the square, not yet padded; see `example`."""
         record = self.dataset.records[position]
         image = self._cache.get(position)

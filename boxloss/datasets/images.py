@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from boxloss.datasets.header import BadImageError, read_header
+from boxloss.types import ArrayLike, PathLike
 
 FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -27,7 +28,7 @@ def opencv():
     return cv2
 
 
-def read_image(path):
+def read_image(path: PathLike) -> np.ndarray:
     """The picture at `path`: uint8 (height, width, 3), RGB, upright.
 
     Raises BadImageError, a ValueError `path: image must ...`, for a file that is no picture, is
@@ -83,18 +84,18 @@ class Letterbox:
     left: int
     top: int
 
-    def apply(self, boxes):
+    def apply(self, boxes: ArrayLike) -> np.ndarray:
         """Boxes (..., 4), xyxy in pixels of the picture, as pixels of the square; float32."""
         shift = np.array([self.left, self.top, self.left, self.top], "float64")
         return (np.asarray(boxes, "float64") * self.scale + shift).astype("float32")
 
-    def undo(self, boxes):
+    def undo(self, boxes: ArrayLike) -> np.ndarray:
         """Boxes (..., 4), xyxy in pixels of the square, as pixels of the picture; float32."""
         shift = np.array([self.left, self.top, self.left, self.top], "float64")
         return ((np.asarray(boxes, "float64") - shift) / self.scale).astype("float32")
 
 
-def letterbox_of(width, height, size):
+def letterbox_of(width: int, height: int, size: int) -> Letterbox:
     """The Letterbox that centres a picture of `width` x `height` in a square of side `size`."""
     scale = min(size / width, size / height)
     return Letterbox(
@@ -129,7 +130,9 @@ def _scaled(length, scale):
     return max(round(length * scale), 1)
 
 
-def letterbox(image, boxes, size):
+def letterbox(
+    image: np.ndarray, boxes: ArrayLike, size: int
+) -> tuple[np.ndarray, np.ndarray, Letterbox]:
     """Scale `image` to fit a square of side `size`, centred on grey; move `boxes` with it.
 
     image uint8 (H, W, 3); boxes (n, 4) xyxy in pixels. Returns (uint8 (size, size, 3), float32

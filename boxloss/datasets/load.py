@@ -1,20 +1,28 @@
 """One entry for every format: guess it, read it, check it."""
 
 import pathlib
+from collections.abc import Sequence
 
 from boxloss.datasets import coco, folder, voc, yolo
 from boxloss.datasets.annotated import AnnotatedImage, Source
 from boxloss.datasets.assemble import assemble
 from boxloss.datasets.images import SUFFIXES
 from boxloss.datasets.problems import Problems
+from boxloss.datasets.record import DataSet
+from boxloss.types import PathLike
 
 FORMATS = ("coco", "voc", "yolo")
 COCO_NAMES = ("annotations.json", "_annotations.coco.json")
 
 
 def load(
-    images, annotations=None, format=None, strict=False, class_names=None, voc_one_based=False
-):
+    images: PathLike,
+    annotations: PathLike | None = None,
+    format: str | None = None,
+    strict: bool = False,
+    class_names: Sequence[str] | None = None,
+    voc_one_based: bool = False,
+) -> DataSet:
     """The DataSet of an image folder and its annotations.
 
     images: the image folder; nothing outside it is opened as an image.
@@ -105,7 +113,7 @@ def find_annotations(root):
     )
 
 
-def load_images(path, strict=False):
+def load_images(path: PathLike, strict: bool = False) -> DataSet:
     """A DataSet without boxes: all images below the folder `path`, or the one image at `path`."""
     path = pathlib.Path(path)
     if path.is_file():

@@ -2,7 +2,9 @@
 
 import hashlib
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,20 +36,20 @@ class Record:
     difficult: np.ndarray
 
     @property
-    def ignored(self):
+    def ignored(self) -> np.ndarray:
         """bool (n,): boxes that neither training nor AP counts."""
         return self.iscrowd | self.ignore | self.difficult
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
             return NotImplemented
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.file_name, self.image_id))
 
 
@@ -72,15 +74,15 @@ class DataSet:
     clipped: int = 0
     strict: bool = False
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def subset(self, records):
+    def subset(self, records: "Sequence[Record]") -> "DataSet":
         """The same classes with other records; problems stay with the whole."""
         nothing = {"images": 0, "boxes": 0}
         return replace(self, records=list(records), problems=[], dropped=nothing, clipped=0)
 
-    def counts(self):
+    def counts(self) -> dict[str, Any]:
         """Images, boxes, boxes of each class, ignored boxes, and what was dropped or clipped."""
         labels = [record.labels for record in self.records] or [np.zeros(0, "int64")]
         per_class = np.bincount(np.concatenate(labels), minlength=len(self.class_names))
@@ -98,7 +100,7 @@ class DataSet:
             "problems": len(self.problems),
         }
 
-    def summary(self):
+    def summary(self) -> str:
         """One line for people: what is there, what was dropped."""
         count = self.counts()
         classes = ", ".join(
@@ -120,7 +122,7 @@ class DataSet:
                 line += f"; {count[key]} {word}"
         return line
 
-    def to_coco(self):
+    def to_coco(self) -> dict[str, Any]:
         """The truth as a COCO dict: original image and category ids, flags, boxes as read.
 
         Annotation ids are the source's where those are distinct positive integers, as the COCO
@@ -168,7 +170,7 @@ class DataSet:
             }
 
 
-def split(dataset, fraction=0.2):
+def split(dataset: DataSet, fraction: float = 0.2) -> tuple[DataSet, DataSet]:
     """(train, validation): about `fraction` of the images validate, chosen by their file names.
 
     An image keeps its side when others are added or removed, on every machine. Two images or more

@@ -1,18 +1,23 @@
 """A detector as a SavedModel or an ONNX file, for programs without boxloss."""
 
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
 
 from boxloss import checks, ops
 from boxloss.detector.inference import raw_predictions
+from boxloss.detector.model import Detector
+from boxloss.types import PathLike
 
 FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}
 TOLERANCE = 1e-4  # of scores, and of boxes as a share of the square's side
 
 
-def export(detector, path, format="saved_model", size=None):
+def export(
+    detector: Detector, path: PathLike, format: str = "saved_model", size: int | None = None
+) -> dict[str, Any]:
     """Write `detector` to `path` and compare what was written with the detector.
 
     What is written takes "images", float32 (B, S, S, 3), RGB in [0, 255], letterboxed to S = `size`

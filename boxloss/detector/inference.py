@@ -1,19 +1,27 @@
 """From images to detections: letterbox, network, multi-class NMS, pixels of the original image."""
 
 import os
+from typing import Any
 
 import numpy as np
 
 from boxloss import datasets, ops
 from boxloss.datasets.images import opencv
+from boxloss.types import Found, Pictures
 
 # What reaches NMS of one image, by score: enough for 100 detections an image, COCO's limit.
 CANDIDATES = 1000
 
 
 def detect(
-    detector, images, score_threshold=0.05, nms_threshold=0.6, limit=100, batch_size=16, size=None
-):
+    detector: Any,
+    images: Pictures,
+    score_threshold: float = 0.05,
+    nms_threshold: float = 0.6,
+    limit: int = 100,
+    batch_size: int = 16,
+    size: int | None = None,
+) -> list[Found]:
     """Detections in images.
 
     Args:
@@ -29,7 +37,9 @@ def detect(
     size = size or detector.image_size
     found = []
     for start in range(0, len(images), batch_size):
-        squares, places, shapes = [], [], []
+        squares: list[np.ndarray] = []
+        places: list[datasets.Letterbox] = []
+        shapes: list[tuple[int, int]] = []
         for image in images[start : start + batch_size]:
             if isinstance(image, (str, os.PathLike)):
                 image = datasets.read_image(image)
@@ -57,7 +67,13 @@ def raw_predictions(detector, squares):
     return ops.convert_to_numpy(outputs["boxes"]), scores
 
 
-def suppress(boxes, scores, score_threshold=0.05, nms_threshold=0.6, limit=100):
+def suppress(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    score_threshold: float = 0.05,
+    nms_threshold: float = 0.6,
+    limit: int = 100,
+) -> Found:
     """Multi-class NMS (OpenCV's) of one image: boxes (A, 4), scores (A, C).
 
     A location counts once for each class whose score reaches the threshold. Returns a dict of

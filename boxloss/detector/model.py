@@ -1,10 +1,14 @@
 """The detector as a Keras model: from pixels to boxes, logits and, after NMS, detections."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from boxloss import checks, coders, ops
 from boxloss.detector import inference
 from boxloss.detector.network import SIZES, STRIDES, backbone, head, neck
+from boxloss.types import Config, Found, PathLike, Pictures, Tensor
 
 
 @keras.utils.register_keras_serializable(package="boxloss")
@@ -25,14 +29,14 @@ class Detector(keras.Model):
 
     def __init__(
         self,
-        class_names,
-        size="nano",
-        image_size=320,
-        bins=0,
-        category_ids=None,
-        name="detector",
-        **kwargs,
-    ):
+        class_names: Sequence[str],
+        size: str = "nano",
+        image_size: int = 320,
+        bins: int = 0,
+        category_ids: Sequence[int] | None = None,
+        name: str = "detector",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.class_names = [str(name) for name in class_names]
         if not self.class_names:
@@ -55,7 +59,7 @@ class Detector(keras.Model):
         self.network = keras.Model(images, outputs, name="network")
         self.built = True
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         height, width = images.shape[1:3]
         levels = self.network(images, training=training)
         depth = self.sides + len(self.class_names)
@@ -74,11 +78,11 @@ class Detector(keras.Model):
             outputs["distribution"] = sides
         return outputs
 
-    def predict(self, images, **options):
+    def predict(self, images: Pictures, **options: Any) -> list[Found]:
         """Detections in images of any size; see `inference.detect`."""
         return inference.detect(self, images, **options)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "class_names": self.class_names,
             "size": self.size,
@@ -89,7 +93,7 @@ class Detector(keras.Model):
         }
 
 
-def load_detector(path):
+def load_detector(path: PathLike) -> Detector:
     """The detector in a `.keras` file, as `train.py` leaves it; ValueError for any other model."""
     model = keras.saving.load_model(path, compile=False)
     if not isinstance(model, Detector):

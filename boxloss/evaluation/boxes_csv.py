@@ -1,6 +1,7 @@
 """boxes.csv: the error table as a file."""
 
 from boxloss.files import write_csv
+from boxloss.types import PathLike, Row
 
 TEXTS = (
     *("row", "image_id", "file_name", "annotation_id", "detection"),
@@ -12,7 +13,7 @@ CORNERS = tuple(
 NUMBERS = ("score", *CORNERS, "iou", "box_error")  # terms follow, as the loss has them
 
 
-def write_boxes_csv(rows, path):
+def write_boxes_csv(rows: list[Row], path: PathLike) -> None:
     """Write rows of `error_table` as CSV (UTF-8, one header line); None is an empty field.
 
     Coordinates have 4 decimals, other numbers 9 significant digits.

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boxloss.evaluation.sides import Detections, Truth
+
 MAX_DETECTIONS = 100  # an image and class, as in COCO's evaluation
 
 
@@ -19,7 +21,7 @@ class Matches(NamedTuple):
     used: np.ndarray
 
 
-def match(truth, detections, iou_threshold=0.5):
+def match(truth: Truth, detections: Detections, iou_threshold: float = 0.5) -> Matches:
     """Match `Detections` to `Truth` as COCO does, class by class; gives `Matches`.
 
     Best scores choose first, each the free true box of its class that it overlaps most, if by

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from boxloss.evaluation.sides import Detections, Truth
+from boxloss.evaluation.sides import Detections, DetectionsLike, Truth, TruthLike
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 PLACES = (0, 1, 2, 3, 4, 5, 8)  # in COCO's list of twelve
 
 
-def coco_metrics(truth, detections):
+def coco_metrics(truth: TruthLike, detections: DetectionsLike) -> dict[str, float | None]:
     """{"AP", "AP50", "AP75", "APs", "APm", "APl", "AR100"}: floats in [0, 1], as pycocotools.
 
     truth: DataSet, COCO dict or path; detections: list of COCO results, or path. A metric without

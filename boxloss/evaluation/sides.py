@@ -5,10 +5,13 @@ import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from boxloss.datasets import DataSet
 from boxloss.datasets.problems import one_line, shortened
+from boxloss.types import PathLike, Row
 
 
 @dataclass(eq=False)
@@ -33,15 +36,15 @@ class Truth:
     iscrowd: np.ndarray
     ignored: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.xywh)
 
     @cached_property
-    def xyxy(self):
+    def xyxy(self) -> np.ndarray:
         return corners(self.xywh)
 
     @classmethod
-    def of(cls, truth):
+    def of(cls, truth: "TruthLike") -> "Truth":
         """From a DataSet, a COCO dict, the path of a COCO file, or a Truth."""
         if isinstance(truth, cls):
             return truth
@@ -68,15 +71,15 @@ class Detections:
     position: np.ndarray
     unknown: dict = field(default_factory=lambda: {"images": 0, "categories": 0})
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.xywh)
 
     @cached_property
-    def xyxy(self):
+    def xyxy(self) -> np.ndarray:
         return corners(self.xywh)
 
     @classmethod
-    def of(cls, detections, truth):
+    def of(cls, detections: "DetectionsLike", truth: Truth) -> "Detections":
         """From a list of COCO results, the path of such a file, or Detections.
 
         A detector may know more images and categories than the truth: those detections are left
@@ -89,6 +92,10 @@ class Detections:
         if isinstance(detections, (str, os.PathLike)):
             where, detections = one_line(detections), read_json(detections)
         return _detections_of_list(detections, truth, where)
+
+
+TruthLike: TypeAlias = Truth | DataSet | dict[str, Any] | PathLike  # a COCO dict, or its path
+DetectionsLike: TypeAlias = Detections | list[Row] | PathLike  # COCO results, or their path
 
 
 def corners(xywh):

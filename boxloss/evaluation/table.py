@@ -1,10 +1,16 @@
 """One row a true box and one a false prediction: what is wrong, by how much, on which side."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
-from boxloss.evaluation.matching import match
-from boxloss.evaluation.sides import Detections, Truth
+from boxloss.evaluation.matching import Matches, match
+from boxloss.evaluation.sides import Detections, DetectionsLike, Truth, TruthLike
+from boxloss.types import Row
+
+if TYPE_CHECKING:
+    from boxloss.losses import BoxLoss
 
 SIDES = ("x1", "y1", "x2", "y2")
 SMALL, LARGE = 32**2, 96**2  # COCO's limits of area in square pixels
@@ -12,7 +18,13 @@ SMALL, LARGE = 32**2, 96**2  # COCO's limits of area in square pixels
 __all__ = ["BACKGROUND_IOU", "KINDS", "best_threshold", "error_table", "size_of"]
 
 
-def error_table(truth, detections, loss="ciou", iou_threshold=0.5, score_threshold=None):
+def error_table(
+    truth: TruthLike,
+    detections: DetectionsLike,
+    loss: "str | BoxLoss | None" = "ciou",
+    iou_threshold: float = 0.5,
+    score_threshold: float | None = None,
+) -> list[Row]:
     """A list of dicts, one a true box (in the order of the truth), then one a false prediction.
 
     truth: DataSet, COCO dict or path; detections: list of COCO results or path.
@@ -40,7 +52,7 @@ def error_table(truth, detections, loss="ciou", iou_threshold=0.5, score_thresho
     return rows
 
 
-def best_threshold(truth, detections, matches):
+def best_threshold(truth: Truth, detections: Detections, matches: Matches) -> float:
     """The score from which on precision and recall have the best F1; 0 where nothing is found.
 
     Detections below a score never change what those above it match, so one pass over all of them

@@ -1,6 +1,7 @@
 """Class losses per box, from logits. Labels are integers; a row of -1 is padding or ignored."""
 
 from boxloss import checks, ops
+from boxloss.types import ArrayLike, Tensor
 
 
 def _logits(y_pred):
@@ -27,7 +28,7 @@ def sigmoid_focal(labels, logits, alpha, gamma):
     return balance * ops.exp(-gamma * ops.softplus(signed)) * cross_entropy
 
 
-def softmax_loss(y_true, y_pred):
+def softmax_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """Cross-entropy: -ln softmax(y_pred) at the label.
 
     `y_true` (...) integers in [0, C], C = background; `y_pred` (..., C + 1) logits. Returns (...),
@@ -38,7 +39,9 @@ def softmax_loss(y_true, y_pred):
     return softmax(labels, _logits(y_pred))
 
 
-def sigmoid_focal_loss(y_true, y_pred, *, alpha=0.25, gamma=2.0):
+def sigmoid_focal_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, alpha: float = 0.25, gamma: float = 2.0
+) -> Tensor:
     """Focal loss: -alpha_t (1 - p_t)^gamma ln p_t, summed over the classes.
 
     `y_true` (...) integers in [0, C], C = background; `y_pred` (..., C) logits. Returns (...), in
@@ -89,7 +92,7 @@ def _with_quality(y_true, y_pred):
     return ops.cast(labels, "int32"), quality, logits
 
 
-def quality_focal_loss(y_true, y_pred, *, beta=2.0):
+def quality_focal_loss(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 2.0) -> Tensor:
     """Quality focal loss: |y - s|^beta times the cross-entropy of y and s, summed over the classes.
 
     `y_true` (..., 2) = class in [0, C], C = background, and quality in [0, 1] (the IoU of the
@@ -99,10 +102,13 @@ def quality_focal_loss(y_true, y_pred, *, beta=2.0):
     authors' code takes the power of the signed difference, which is right for even beta only.
     """
     beta = checks.non_negative("beta", beta)
-    return ops.sum(quality_focal(*_with_quality(y_true, y_pred), beta), axis=-1)
+    labels, quality, logits = _with_quality(y_true, y_pred)
+    return ops.sum(quality_focal(labels, quality, logits, beta), axis=-1)
 
 
-def varifocal_loss(y_true, y_pred, *, alpha=0.75, gamma=2.0):
+def varifocal_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, alpha: float = 0.75, gamma: float = 2.0
+) -> Tensor:
     """Varifocal loss: q BCE(q, s) where q > 0, else -alpha s^gamma ln(1 - s).
 
     BCE is the cross-entropy; summed over the classes. `y_true` (..., 2) = class in [0, C], C =
@@ -113,4 +119,5 @@ def varifocal_loss(y_true, y_pred, *, alpha=0.75, gamma=2.0):
     """
     alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
     gamma = checks.non_negative("gamma", gamma)
-    return ops.sum(varifocal(*_with_quality(y_true, y_pred), alpha, gamma), axis=-1)
+    labels, quality, logits = _with_quality(y_true, y_pred)
+    return ops.sum(varifocal(labels, quality, logits, alpha, gamma), axis=-1)

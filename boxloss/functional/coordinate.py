@@ -8,6 +8,7 @@ import math
 
 from boxloss import checks, ops
 from boxloss.compiled import function_call
+from boxloss.types import ArrayLike, Tensor
 
 
 def difference(y_true, y_pred):
@@ -67,12 +68,12 @@ def log_cosh(d):
     return ops.where(near, ops.zeros_like(size), size) + ops.log1p(inner)
 
 
-def l1_loss(y_true, y_pred):
+def l1_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """|d| per coordinate: (..., 4) to (..., 4), in [0, inf), in the boxes' unit."""
     return errors_of(l1, y_true, y_pred)
 
 
-def smooth_l1_loss(y_true, y_pred, *, beta=1.0):
+def smooth_l1_loss(y_true: ArrayLike, y_pred: ArrayLike, *, beta: float = 1.0) -> Tensor:
     """Smooth L1 per coordinate: d^2 / (2 beta) for |d| < beta, else |d| - beta / 2.
 
     (..., 4) to (..., 4), in [0, inf), slope at most 1; `beta` is in the boxes' unit, 0 means L1. It
@@ -82,12 +83,12 @@ def smooth_l1_loss(y_true, y_pred, *, beta=1.0):
     return errors_of(smooth_l1, y_true, y_pred, checks.non_negative("beta", beta))
 
 
-def l2_loss(y_true, y_pred):
+def l2_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """d^2 per coordinate, without a half: (..., 4) to (..., 4), in [0, inf), slope 2d."""
     return errors_of(ops.square, y_true, y_pred)
 
 
-def huber_loss(y_true, y_pred, *, delta=1.0):
+def huber_loss(y_true: ArrayLike, y_pred: ArrayLike, *, delta: float = 1.0) -> Tensor:
     """Huber per coordinate: d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2).
 
     (..., 4) to (..., 4), in [0, inf), slope at most `delta`, which is in the boxes' unit.
@@ -96,7 +97,14 @@ def huber_loss(y_true, y_pred, *, delta=1.0):
     return errors_of(huber, y_true, y_pred, checks.positive("delta", delta))
 
 
-def balanced_l1_loss(y_true, y_pred, *, alpha=0.5, gamma=1.5, beta=1.0):
+def balanced_l1_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    alpha: float = 0.5,
+    gamma: float = 1.5,
+    beta: float = 1.0,
+) -> Tensor:
     """Balanced L1 per coordinate: (alpha/b) (b x + 1) ln(b x + 1) - alpha x for x = |d| < 1, else
     gamma x + gamma/b - alpha, with b = e^(gamma/alpha) - 1.
 
@@ -120,7 +128,7 @@ def check_balanced(*, alpha, gamma, beta):
     return alpha, gamma, beta
 
 
-def log_cosh_loss(y_true, y_pred):
+def log_cosh_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """ln cosh d per coordinate: (..., 4) to (..., 4), in [0, inf), slope tanh d.
 
     Without overflow far from 0 and without cancellation near it.

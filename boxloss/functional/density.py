@@ -2,6 +2,7 @@
 
 from boxloss import checks, ops
 from boxloss.functional.coordinate import difference
+from boxloss.types import ArrayLike, Tensor
 
 
 def smoothed_l1(d, mu):
@@ -35,7 +36,15 @@ def density_weights(index, counts, total):
     return ops.stop_gradient(spread)
 
 
-def ghm_r_loss(y_true, y_pred, *, mu=0.02, bins=10, momentum=0.0, histogram=None):
+def ghm_r_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    mu: float = 0.02,
+    bins: int = 10,
+    momentum: float = 0.0,
+    histogram: ArrayLike | None = None,
+) -> Tensor:
     """GHM-R per coordinate: N / (M n_k) (sqrt(d^2 + mu^2) - mu), n_k of N in the same of M bins.
 
     `y_true`, `y_pred` (..., 4); returns (..., 4), in [0, inf), in the boxes' unit as `mu` is. The

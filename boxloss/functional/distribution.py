@@ -1,6 +1,7 @@
 """The distribution focal loss: a side as a softmax over bins."""
 
 from boxloss import checks, ops
+from boxloss.types import ArrayLike, Tensor
 
 # The right one of the two bins must exist, and both must have a weight.
 MARGIN = 1.01
@@ -39,7 +40,7 @@ def _is_bins(x):
     return x >= 2 and x == int(x)
 
 
-def dfl_loss(y_true, y_pred, *, bins=16):
+def dfl_loss(y_true: ArrayLike, y_pred: ArrayLike, *, bins: int = 16) -> Tensor:
     """Distribution focal loss per side: -(l + 1 - y) ln S_l - (y - l) ln S_(l + 1), l = floor(y).
 
     `y_true` (..., 4): left, top, right, bottom distances in bins, held in [0, bins - 1.01];

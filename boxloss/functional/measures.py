@@ -6,6 +6,7 @@ Bounded IoU, Extended-IoU and the normalised Wasserstein distance; built as `fun
 from boxloss import checks, ops
 from boxloss.functional.coordinate import smooth_l1
 from boxloss.functional.overlap import loss_of
+from boxloss.types import ArrayLike, Tensor
 
 
 def bounded_iou_terms(pair, center_factor=2.0, beta=0.2):
@@ -36,7 +37,9 @@ def nwd_terms(pair, constant=12.8):
     return {"nwd": -ops.expm1(-distance), "inversion": pair.inversion}
 
 
-def bounded_iou_loss(y_true, y_pred, *, center_factor=2.0, beta=0.2):
+def bounded_iou_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, center_factor: float = 2.0, beta: float = 0.2
+) -> Tensor:
     """Bounded IoU loss: the sum of smooth L1 (threshold `beta`) of 1 - b over x, y, width, height.
 
     b_x = max(0, (W - k |dx|) / (W + k |dx|)), k = `center_factor`; b_w = min(w / W, W / w).
@@ -51,7 +54,7 @@ def bounded_iou_loss(y_true, y_pred, *, center_factor=2.0, beta=0.2):
     return loss_of(bounded_iou_terms, y_true, y_pred, center_factor, beta)
 
 
-def extended_iou_loss(y_true, y_pred, *, smooth_point=0.1):
+def extended_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, smooth_point: float = 0.1) -> Tensor:
     """Extended-IoU loss: smooth L1 (threshold `smooth_point`) of 1 - the signed IoU.
 
     The signed IoU uses an intersection that goes on below 0 for boxes apart. `y_true`, `y_pred`:
@@ -64,7 +67,7 @@ def extended_iou_loss(y_true, y_pred, *, smooth_point=0.1):
     return loss_of(extended_iou_terms, y_true, y_pred, smooth_point)
 
 
-def nwd_loss(y_true, y_pred, *, constant=12.8):
+def nwd_loss(y_true: ArrayLike, y_pred: ArrayLike, *, constant: float = 12.8) -> Tensor:
     """Normalised Wasserstein distance loss: 1 - e^(-sqrt(d) / constant).
 
     d = dx^2 + dy^2 + ((w - W)^2 + (h - H)^2) / 4. `y_true`, `y_pred`: xyxy (..., 4) in the unit of

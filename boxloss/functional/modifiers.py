@@ -8,6 +8,7 @@ from boxloss import checks, ops
 from boxloss.functional import overlap, penalties
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.penalties import power
+from boxloss.types import ArrayLike, ImageShape, Tensor
 
 BASES = {
     "iou": overlap.iou_terms,
@@ -61,7 +62,14 @@ def _modified(terms, y_true, y_pred, base, image_shape, *arguments):
     return total(terms(base, pair_of(y_true, y_pred, image_shape), *arguments))
 
 
-def alpha_iou_loss(y_true, y_pred, *, base="iou", alpha=3.0, image_shape=None):
+def alpha_iou_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    base: str = "iou",
+    alpha: float = 3.0,
+    image_shape: ImageShape | None = None,
+) -> Tensor:
     """alpha-IoU loss: 1 - o^alpha + the sum of penalty^alpha.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. alpha above 1
@@ -75,7 +83,14 @@ def alpha_iou_loss(y_true, y_pred, *, base="iou", alpha=3.0, image_shape=None):
     return _modified(alpha_terms, y_true, y_pred, base, image_shape, alpha)
 
 
-def inner_iou_loss(y_true, y_pred, *, base="iou", ratio=0.75, image_shape=None):
+def inner_iou_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    base: str = "iou",
+    ratio: float = 0.75,
+    image_shape: ImageShape | None = None,
+) -> Tensor:
     """Inner-IoU loss: that of `base` + o - o_in, o_in the IoU of the boxes scaled by `ratio`.
 
     Each box is scaled about its own centre. `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The
@@ -86,7 +101,15 @@ def inner_iou_loss(y_true, y_pred, *, base="iou", ratio=0.75, image_shape=None):
     return _modified(inner_terms, y_true, y_pred, base, image_shape, ratio)
 
 
-def focaler_iou_loss(y_true, y_pred, *, base="iou", low=0.0, high=0.95, image_shape=None):
+def focaler_iou_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    base: str = "iou",
+    low: float = 0.0,
+    high: float = 0.95,
+    image_shape: ImageShape | None = None,
+) -> Tensor:
     """Focaler-IoU loss: that of `base` + o - f, f = (o - low) / (high - low) held in [0, 1].
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. f, which is
@@ -97,7 +120,14 @@ def focaler_iou_loss(y_true, y_pred, *, base="iou", low=0.0, high=0.95, image_sh
     return _modified(focaler_terms, y_true, y_pred, base, image_shape, low, high)
 
 
-def unified_iou_loss(y_true, y_pred, *, base="ciou", ratio=2.0, image_shape=None):
+def unified_iou_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    base: str = "ciou",
+    ratio: float = 2.0,
+    image_shape: ImageShape | None = None,
+) -> Tensor:
     """Unified-IoU loss: that of `base` for both boxes scaled by `ratio` about their own centres.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. The paper moves

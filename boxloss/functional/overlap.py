@@ -8,6 +8,7 @@ box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for o
 from boxloss import checks, ops
 from boxloss.compiled import box_terms, function_call
 from boxloss.functional.pair import Pair
+from boxloss.types import ArrayLike, Tensor
 
 IOU_FLOOR = 1e-6
 MODES = ("linear", "log", "square")
@@ -87,7 +88,7 @@ def ciou_terms(pair, gated=False, alpha_gradient=False):
     }
 
 
-def iou_loss(y_true, y_pred, *, mode="linear"):
+def iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
     """IoU loss: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square"), o the IoU.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). Range [0, 1], [0, 13.8], [0, 1] for ordered
@@ -98,7 +99,7 @@ def iou_loss(y_true, y_pred, *, mode="linear"):
     return loss_of(iou_terms, y_true, y_pred, mode)
 
 
-def giou_loss(y_true, y_pred):
+def giou_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """GIoU loss: 1 - o + (C - U) / C, C the area of the enclosing box, U the union.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2] for ordered boxes; the penalty is 0
@@ -108,7 +109,7 @@ def giou_loss(y_true, y_pred):
     return loss_of(giou_terms, y_true, y_pred)
 
 
-def diou_loss(y_true, y_pred):
+def diou_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """DIoU loss: 1 - o + d^2 / c^2, d the distance of the centres, c the enclosing diagonal.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2) for ordered boxes. c is
@@ -119,7 +120,9 @@ def diou_loss(y_true, y_pred):
     return loss_of(diou_terms, y_true, y_pred)
 
 
-def ciou_loss(y_true, y_pred, *, gated=False, alpha_gradient=False):
+def ciou_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, gated: bool = False, alpha_gradient: bool = False
+) -> Tensor:
     """CIoU loss: 1 - o + d^2 / c^2 + alpha v, v = 4/pi^2 (atan(W/H) - atan(w/h))^2.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 2.5) for ordered boxes. alpha = v / (1 -
@@ -150,18 +153,18 @@ def _pairwise(a, b):
     return ops.expand_dims(a, -2), ops.expand_dims(b, -3)
 
 
-def iou_matrix(a, b):
+def iou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
     """IoU of every box of `a` (..., N, 4) and of `b` (..., M, 4): (..., N, M) in [0, 1]."""
     return Pair(*_pairwise(a, b)).iou
 
 
-def giou_matrix(a, b):
+def giou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
     """GIoU of every box of `a` with every box of `b`: (..., N, M) in [-1, 1]; see `giou_loss`."""
     terms = giou_terms(Pair(*_pairwise(a, b)))
     return 1.0 - terms["overlap"] - terms["hull"]
 
 
-def ciou_matrix(a, b):
+def ciou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
     """CIoU of every box of `a` with every box of `b`: (..., N, M) in (-1.5, 1]; see `ciou_loss`."""
     terms = ciou_terms(Pair(*_pairwise(a, b)))
     return 1.0 - terms["overlap"] - terms["center"] - terms["aspect"]

@@ -7,6 +7,7 @@ with its image), finite for every box, 0 for equal boxes.
 from boxloss import checks, ops
 from boxloss.functional.overlap import loss_of
 from boxloss.functional.pair import scale_of
+from boxloss.types import ArrayLike, ImageShape, Tensor
 
 
 def power(x, exponent):
@@ -131,7 +132,7 @@ def piou_terms(pair, version=2, scale=1.3, weight_gradient=True):
 # Functions ---------------------------------------------------------------------------------------
 
 
-def eiou_loss(y_true, y_pred):
+def eiou_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     """EIoU (Efficient IoU) loss: 1 - o + d^2 / c^2 + (w - W)^2 / cw^2 + (h - H)^2 / ch^2.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 4) for ordered boxes. A term whose
@@ -141,7 +142,7 @@ def eiou_loss(y_true, y_pred):
     return loss_of(eiou_terms, y_true, y_pred)
 
 
-def siou_loss(y_true, y_pred, *, theta=4.0):
+def siou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, theta: float = 4.0) -> Tensor:
     """SIoU loss: 1 - o + (distance + shape) / 2.
 
     distance = sum over x, y of 1 - e^(-g rho), rho = (offset of centres / enclosing side)^2, g = 2
@@ -156,7 +157,7 @@ def siou_loss(y_true, y_pred, *, theta=4.0):
     return loss_of(siou_terms, y_true, y_pred, theta)
 
 
-def mpdiou_loss(y_true, y_pred, *, image_shape):
+def mpdiou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, image_shape: ImageShape) -> Tensor:
     """MPDIoU loss: 1 - o + (d1^2 + d2^2) / (image width^2 + image height^2).
 
     d1, d2 are the distances of the top left and of the bottom right corners. `y_true`, `y_pred`:
@@ -168,7 +169,7 @@ def mpdiou_loss(y_true, y_pred, *, image_shape):
     return loss_of(mpdiou_terms, y_true, y_pred, image_shape=image_shape)
 
 
-def shape_iou_loss(y_true, y_pred, *, scale=0.0):
+def shape_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, scale: float = 0.0) -> Tensor:
     """Shape-IoU loss: 1 - o + (hh dx^2 + ww dy^2) / c^2 + shape.
 
     ww = 2 W^s / (W^s + H^s), hh likewise, s = `scale`; shape = (1 - e^(-hh |w - W| / max(w, W)))^4
@@ -187,7 +188,14 @@ def check_piou(*, version, scale, weight_gradient):
     return int(version), checks.positive("scale", scale), weight_gradient
 
 
-def piou_loss(y_true, y_pred, *, version=2, scale=1.3, weight_gradient=True):
+def piou_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    version: int = 2,
+    scale: float = 1.3,
+    weight_gradient: bool = True,
+) -> Tensor:
     """Powerful-IoU loss: 1 - o + 1 - e^(-P^2), version 2 times 3 x e^(-x^2), x = scale e^-P.
 
     P is the mean over the four sides of |difference| / true side. `y_true`, `y_pred`: xyxy (...,

@@ -13,6 +13,7 @@ from boxloss import checks, ops
 from boxloss.functional import overlap
 from boxloss.functional.overlap import total
 from boxloss.functional.rotated_pair import RotatedPair
+from boxloss.types import ArrayLike, Tensor
 
 FUNCTIONS = ("log1p", "sqrt")
 DIRECTIONS = ("pred_to_true", "true_to_pred")
@@ -166,7 +167,14 @@ def check_tau(value):
     return checks.number("tau", value, "a number of at least 1", lambda x: x >= 1)
 
 
-def gwd_loss(y_true, y_pred, *, function="log1p", tau=1.0, normalize=False):
+def gwd_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    function: str = "log1p",
+    tau: float = 1.0,
+    normalize: bool = False,
+) -> Tensor:
     """Gaussian Wasserstein distance d: 1 - 1 / (tau + f(d^2)).
 
     f is ln(1 + d^2) ("log1p") or d ("sqrt"); with `normalize` it is ln(1 + d / (w h W H)^(1/4)),
@@ -180,7 +188,14 @@ def gwd_loss(y_true, y_pred, *, function="log1p", tau=1.0, normalize=False):
     return total(gwd_terms(pair_of(y_true, y_pred), function, check_tau(tau), normalize))
 
 
-def kld_loss(y_true, y_pred, *, direction="pred_to_true", tau=1.0, sqrt=False):
+def kld_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    direction: str = "pred_to_true",
+    tau: float = 1.0,
+    sqrt: bool = False,
+) -> Tensor:
     """Kullback-Leibler divergence D of the Gaussians: 1 - 1 / (tau + ln(1 + D)).
 
     D(prediction || truth), or D(truth || prediction) with "true_to_pred"; `sqrt` takes
@@ -193,7 +208,7 @@ def kld_loss(y_true, y_pred, *, direction="pred_to_true", tau=1.0, sqrt=False):
     return total(kld_terms(pair_of(y_true, y_pred), direction, check_tau(tau), sqrt))
 
 
-def probiou_loss(y_true, y_pred, *, mode="l1"):
+def probiou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "l1") -> Tensor:
     """ProbIoU: the Hellinger distance ("l1", in [0, 1]) or Bhattacharyya's ("l2", in [0, inf)).
 
     Of Gaussians with the variances of uniform sides, w^2 / 12. `y_true`, `y_pred`: (..., 5).
@@ -206,7 +221,9 @@ def probiou_loss(y_true, y_pred, *, mode="l1"):
     return total(probiou_terms(pair_of(y_true, y_pred), mode))
 
 
-def kfiou_loss(y_true, y_pred, *, mode="exp", center_weight=0.0):
+def kfiou_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "exp", center_weight: float = 0.0
+) -> Tensor:
     """KFIoU k of two Gaussians brought to one centre: exp(1 - k) - 1, or -ln k ("log").
 
     Plus `center_weight` ln(1 + offset^T Sigma^-1 offset), Sigma of the truth: k does not see the
@@ -219,7 +236,7 @@ def kfiou_loss(y_true, y_pred, *, mode="exp", center_weight=0.0):
     return total(kfiou_terms(pair_of(y_true, y_pred), mode, center_weight))
 
 
-def rotated_iou_loss(y_true, y_pred, *, mode="linear"):
+def rotated_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
     """IoU loss of rotated boxes: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square").
 
     `y_true`, `y_pred`: (..., 5). Returns (...). The exact area of the intersection; no gradient for
@@ -229,7 +246,7 @@ def rotated_iou_loss(y_true, y_pred, *, mode="linear"):
     return total(rotated_iou_terms(pair_of(y_true, y_pred), mode))
 
 
-def rotated_giou_loss(y_true, y_pred, *, mode="linear"):
+def rotated_giou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
     """GIoU loss of rotated boxes: the IoU loss + (C - U) / C, C the area of the convex hull.
 
     `y_true`, `y_pred`: (..., 5). Returns (...), in [0, 2] for "linear". Scale-free. C is the

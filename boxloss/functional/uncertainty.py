@@ -9,6 +9,7 @@ import math
 
 from boxloss import checks, ops
 from boxloss.functional.coordinate import l1, smooth_l1
+from boxloss.types import ArrayLike, Tensor
 
 STEEPEST = 30.0
 # Where even the tangent would leave float32.
@@ -49,7 +50,7 @@ def _widened(y_true, y_pred, log_variance):
     return difference, ops.widen(log_variance, dtype)
 
 
-def kl_loss(y_true, y_pred, log_variance):
+def kl_loss(y_true: ArrayLike, y_pred: ArrayLike, log_variance: ArrayLike) -> Tensor:
     """KL loss per coordinate: e^-a q + a / 2, q = smooth L1 of d with threshold 1.
 
     All (..., 4); returns (..., 4), unbounded below.
@@ -60,7 +61,9 @@ def kl_loss(y_true, y_pred, log_variance):
     return kl(*_widened(y_true, y_pred, log_variance))
 
 
-def gaussian_nll_loss(y_true, y_pred, log_variance, *, full=True):
+def gaussian_nll_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, log_variance: ArrayLike, *, full: bool = True
+) -> Tensor:
     """Negative log-likelihood of a Gaussian per coordinate: (d^2 e^-a + a + ln(2 pi)) / 2.
 
     All (..., 4); returns (..., 4), unbounded below. `full=False` drops ln(2 pi) / 2, as
@@ -68,14 +71,18 @@ def gaussian_nll_loss(y_true, y_pred, log_variance, *, full=True):
     Difference: e^-a goes on along its tangent for a below -30.
     """
     checks.flag("full", full)
-    return gaussian_nll(*_widened(y_true, y_pred, log_variance), full)
+    difference, log_variance = _widened(y_true, y_pred, log_variance)
+    return gaussian_nll(difference, log_variance, full)
 
 
-def laplace_nll_loss(y_true, y_pred, log_variance, *, full=False):
+def laplace_nll_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, log_variance: ArrayLike, *, full: bool = False
+) -> Tensor:
     """Negative log-likelihood of a Laplace distribution per coordinate: |d| e^-a + a, a = ln b.
 
     All (..., 4), `log_variance` = ln b; returns (..., 4), unbounded below. `full=True` adds ln 2.
     Difference: e^-a goes on along its tangent for a below -30.
     """
     checks.flag("full", full)
-    return laplace_nll(*_widened(y_true, y_pred, log_variance), full)
+    difference, log_variance = _widened(y_true, y_pred, log_variance)
+    return laplace_nll(difference, log_variance, full)

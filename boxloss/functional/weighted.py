@@ -5,6 +5,7 @@ import math
 from boxloss import checks, ops
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.penalties import eiou_terms, power
+from boxloss.types import ArrayLike, Tensor
 
 DYNAMIC = "dynamic"
 
@@ -65,7 +66,9 @@ def check_wiou(*, version, alpha, delta, gamma):
     return int(version), alpha, delta, checks.non_negative("gamma", gamma)
 
 
-def focal_eiou_loss(y_true, y_pred, *, gamma=0.5, weight_gradient=False):
+def focal_eiou_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, gamma: float = 0.5, weight_gradient: bool = False
+) -> Tensor:
     """Focal-EIoU loss: o^gamma times the EIoU loss.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 1) for ordered boxes. The weight is less
@@ -79,7 +82,7 @@ def focal_eiou_loss(y_true, y_pred, *, gamma=0.5, weight_gradient=False):
     return total(focal_eiou_terms(pair_of(y_true, y_pred), gamma, weight_gradient))
 
 
-def interp_iou_loss(y_true, y_pred, *, alpha=0.98):
+def interp_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, alpha: float | str = 0.98) -> Tensor:
     """InterpIoU loss: 1 - o + 1 - o', o' the IoU with the truth of the interpolated box.
 
     The interpolated box is (1 - alpha) of the prediction and alpha of the truth, side by side.
@@ -92,8 +95,16 @@ def interp_iou_loss(y_true, y_pred, *, alpha=0.98):
 
 
 def wiou_loss(
-    y_true, y_pred, *, version=3, alpha=1.9, delta=3.0, gamma=0.5, running_mean=1.0, momentum=1e-2
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    version: int = 3,
+    alpha: float = 1.9,
+    delta: float = 3.0,
+    gamma: float = 0.5,
+    running_mean: float | Tensor = 1.0,
+    momentum: float = 1e-2,
+) -> Tensor:
     """Wise-IoU loss: r e^(d^2 / c^2) (1 - o), c held constant in the gradient.
 
     Version 1: r = 1. Version 2: r = b^gamma. Version 3: r = b / (delta alpha^(b - delta)), with b =

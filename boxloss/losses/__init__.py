@@ -1,5 +1,7 @@
 """Loss classes and their registry: `get(name, **arguments)`, `names(kind=None)`."""
 
+from typing import Any
+
 from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
 from boxloss.losses.classification import (
@@ -81,14 +83,14 @@ _BY_NAME = {loss.name: loss for loss in LOSSES}
 KINDS = ("box", "uncertainty", "distribution", "rotated", "class")
 
 
-def names(kind=None):
+def names(kind: str | None = None) -> list[str]:
     """The names of all losses, or of one kind, sorted."""
     if kind is not None:
         checks.one_of("kind", kind, KINDS)
     return sorted(loss.name for loss in LOSSES if kind in (None, loss.kind))
 
 
-def get(name, /, **arguments):
+def get(name: str, /, **arguments: Any) -> TensorLoss:
     """The loss called `name`, with its arguments; a misspelt name gets a near match.
 
     >>> boxloss.get("ciou", bounding_box_format="xywh")
@@ -96,6 +98,7 @@ def get(name, /, **arguments):
     return _BY_NAME[checks.one_of("name", name, _BY_NAME)](**arguments)
 
 
+# Written out: checkers do not run code.
 __all__ = [
     "BoxLoss",
     "DecodedBoxLoss",
@@ -110,5 +113,44 @@ __all__ = [
     "WeightedSum",
     "get",
     "names",
-    *(loss.__name__ for loss in LOSSES),
+    "L1BoxLoss",
+    "SmoothL1BoxLoss",
+    "IoULoss",
+    "GIoULoss",
+    "DIoULoss",
+    "CIoULoss",
+    "L2BoxLoss",
+    "HuberBoxLoss",
+    "BalancedL1BoxLoss",
+    "LogCoshBoxLoss",
+    "EIoULoss",
+    "SIoULoss",
+    "MPDIoULoss",
+    "ShapeIoULoss",
+    "PIoULoss",
+    "BoundedIoULoss",
+    "ExtendedIoULoss",
+    "NWDLoss",
+    "GWDLoss",
+    "KLDLoss",
+    "ProbIoULoss",
+    "KFIoULoss",
+    "RotatedIoULoss",
+    "RotatedGIoULoss",
+    "AlphaIoULoss",
+    "InnerIoULoss",
+    "FocalerIoULoss",
+    "UnifiedIoULoss",
+    "FocalEIoULoss",
+    "InterpIoULoss",
+    "WIoULoss",
+    "GHMRBoxLoss",
+    "KLBoxLoss",
+    "GaussianNLLBoxLoss",
+    "LaplaceNLLBoxLoss",
+    "DFLLoss",
+    "QualityFocalLoss",
+    "VarifocalLoss",
+    "SoftmaxLoss",
+    "SigmoidFocalLoss",
 ]

@@ -1,7 +1,8 @@
 """The ladder that every loss climbs: sides, boxes, images, batch."""
 
 import weakref
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 
@@ -10,19 +11,20 @@ from boxloss.compiled import Compiled
 from boxloss.functional.overlap import total
 from boxloss.losses import guard
 from boxloss.mining import _Mining
+from boxloss.types import ArrayLike, Config, ImageShape, Tensor, Terms
 
 
 class Tensors(NamedTuple):
     """Every level of one loss. Padding holds 0 in every field."""
 
-    residuals: object  # (B, N, 4) y_pred - y_true, signed, in xyxy
-    coordinate_errors: object  # (B, N, 4)
-    box_errors: object  # (B, N)
-    image_losses: object  # (B,)
-    loss: object  # ()
-    terms: dict  # name -> (B, N), which sum to box_errors
+    residuals: Tensor  # (B, N, 4) y_pred - y_true, signed, in xyxy
+    coordinate_errors: Tensor  # (B, N, 4)
+    box_errors: Tensor  # (B, N)
+    image_losses: Tensor  # (B,)
+    loss: Tensor  # ()
+    terms: Terms  # name -> (B, N), which sum to box_errors
 
-    def numpy(self):
+    def numpy(self) -> "Tensors":
         """The same as numpy arrays."""
 
         def convert(value):
@@ -38,9 +40,9 @@ class Tensors(NamedTuple):
 class Errors(NamedTuple):
     """What one loss says about each box, before masks and weights."""
 
-    terms: dict
-    residuals: object = None
-    coordinate_errors: object = None
+    terms: Terms
+    residuals: Tensor = None
+    coordinate_errors: Tensor = None
 
 
 class TensorLoss(keras.losses.Loss):
@@ -80,24 +82,22 @@ class TensorLoss(keras.losses.Loss):
     counts once, on however many replicas.
     """
 
-    name = None  # the registry's name
-    kind = None
-    minimum = None
+    name: str | None = None  # the registry's name
+    kind: str | None = None
+    minimum: float | None = None
     recovers_disjoint = False
     recovers_inverted = False
-    # A loss that changes variables when called is not: it is never compiled by itself.
-    is_pure = True
 
     def __init__(
         self,
         *,
-        normalizer="image",
-        box_reduction="sum",
-        mining=None,
-        reduction="sum_over_batch_size",
-        name=None,
-        dtype=None,
-    ):
+        normalizer: str | float = "image",
+        box_reduction: str = "sum",
+        mining: _Mining | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
         reduction_name = self._reduction_name = _check_reduction(reduction)
         name = name or type(self).name
         if ops.KERAS_3:
@@ -128,51 +128,74 @@ class TensorLoss(keras.losses.Loss):
         def dtype(self):
             return self._dtype
 
+    @property
+    def is_pure(self) -> bool:
+        """A loss that changes variables when called is not: it is never compiled by itself."""
+        return True
+
     # What a kind of loss says about itself
     # ---------------------------------------------------------
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Raise unless the shapes fit."""
         checks.boxes(y_true, y_pred, rank=3)
 
-    def guard(self, y_true, y_pred, mask):
+    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
         """Warn, in eager mode, of what can hardly be meant."""
 
-    def is_real(self, y_true):
+    def is_real(self, y_true: Tensor) -> Tensor:
         """(B, N) bool: False for rows of padding."""
         return boxes.is_real(y_true)
 
-    def is_counted(self, y_true, y_pred, real):
+    def is_counted(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> Tensor:
         """(B, N) bool: the boxes that denominators count."""
         return real
 
-    def fill(self, y_true, y_pred, real):
+    def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """Both with padding replaced by boxes that are safe to compute."""
         return boxes.fill(y_true, real), boxes.fill(y_pred, real)
 
-    def widen(self, y_true, y_pred):
+    def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self._arithmetic())
         return ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         """`Errors` of filled boxes: terms (B, N), residuals and coordinate errors."""
         raise NotImplementedError
 
-    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         """`errors` of boxes that hold padding where `real` (B, N) is False."""
         return self.errors(*self.fill(y_true, y_pred, real), image_shape)
 
     # The ladder -----------------------------------------------------------------------------------
 
-    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> Tensor:
         return self._run("loss", y_true, y_pred, sample_weight, mask, image_shape)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Image losses (B,), or masked box errors (B, N) with `box_reduction="none"`."""
         wanted = "box_errors" if self.box_reduction == "none" else "image_losses"
         return self._run(wanted, y_true, y_pred, None, None, None)
 
-    def tensors(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+    def tensors(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> Tensors:
         """Every level of the loss, as `Tensors`. Changes no state.
 
         `image_shape`, where the loss takes one, may be a tensor (B, 2) of (height, width) here.
@@ -270,7 +293,7 @@ class TensorLoss(keras.losses.Loss):
 
     # Serialisation --------------------------------------------------------------------------------
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "normalizer": self.normalizer,
             "box_reduction": self.box_reduction,
@@ -281,12 +304,12 @@ class TensorLoss(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "TensorLoss":
         return cls(**config)
 
 
 # Not an attribute: compiled functions are neither copied nor saved with a loss.
-_COMPILED = weakref.WeakKeyDictionary()
+_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def _climb_of(reference, wanted, static, names):
@@ -343,22 +366,28 @@ class BoxLoss(TensorLoss):
 
     kind = "box"
 
-    def __init__(self, *, bounding_box_format="xyxy", image_shape=None, **arguments):
+    def __init__(
+        self,
+        *,
+        bounding_box_format: str = "xyxy",
+        image_shape: Sequence[float] | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
         self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
 
-    def guard(self, y_true, y_pred, mask):
+    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
         if self.kind == "box" and getattr(self, "coordinate_format", None) != "encoded":
             guard.look(self, y_true, y_pred, mask)
 
-    def to_xyxy(self, x, image_shape):
+    def to_xyxy(self, x: Tensor, image_shape: ImageShape | None) -> Tensor:
         shape = self.image_shape if image_shape is None else image_shape
         if isinstance(shape, (list, tuple)):
             shape = checks.image_shape(shape)
         return boxes.to_xyxy(x, self.bounding_box_format, shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "bounding_box_format": self.bounding_box_format,

@@ -1,10 +1,13 @@
 """Loss classes of labels, one a box."""
 
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks, ops
 from boxloss.functional import classification
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -19,27 +22,27 @@ class ClassLoss(TensorLoss):
 
     kind = "class"
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.labels(y_true, y_pred)
 
-    def widen(self, y_true, y_pred):
+    def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
         return ops.cast(y_true, "int32"), ops.widen(y_pred, dtype)
 
-    def is_real(self, y_true):
+    def is_real(self, y_true: Tensor) -> Tensor:
         return ops.not_equal(y_true, -1 * ops.ones_like(y_true))
 
-    def background(self, y_pred):
+    def background(self, y_pred: Tensor) -> Tensor:
         """The label that means background, for these logits."""
         return ops.static_shape(y_pred)[-1]
 
-    def is_counted(self, y_true, y_pred, real):
+    def is_counted(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> Tensor:
         if self.normalizer != "positives":
             return real
         background = self.background(y_pred) * ops.ones_like(y_true)
         return ops.logical_and(real, ops.not_equal(y_true, background))
 
-    def fill(self, y_true, y_pred, real):
+    def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         y_pred = ops.where(ops.expand_dims(real, -1), y_pred, ops.zeros_like(y_pred))
         return ops.where(real, y_true, ops.zeros_like(y_true)), y_pred
 
@@ -53,10 +56,12 @@ class SoftmaxLoss(ClassLoss):
 
     name = "softmax"
 
-    def background(self, y_pred):
+    def background(self, y_pred: Tensor) -> Tensor:
         return ops.static_shape(y_pred)[-1] - 1
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         return Errors({"class": classification.softmax(y_true, y_pred)})
 
 
@@ -72,16 +77,18 @@ class SigmoidFocalLoss(ClassLoss):
 
     name = "sigmoid_focal"
 
-    def __init__(self, *, alpha=0.25, gamma=2.0, **arguments):
+    def __init__(self, *, alpha: float = 0.25, gamma: float = 2.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
         self.gamma = checks.non_negative("gamma", gamma)
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         errors = classification.sigmoid_focal(y_true, y_pred, self.alpha, self.gamma)
         return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
 
 
@@ -92,27 +99,29 @@ class QualityLoss(ClassLoss):
     `coordinate_errors` (B, N, C) is the loss of each class.
     """
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.labels(y_true, y_pred, trailing=(2,))
 
-    def widen(self, y_true, y_pred):
+    def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
         return ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
 
-    def is_real(self, y_true):
+    def is_real(self, y_true: Tensor) -> Tensor:
         return super().is_real(y_true[..., 0])
 
-    def is_counted(self, y_true, y_pred, real):
+    def is_counted(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> Tensor:
         return super().is_counted(y_true[..., 0], y_pred, real)
 
-    def fill(self, y_true, y_pred, real):
+    def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         return boxes.fill(y_true, real), boxes.fill(y_pred, real)
 
-    def class_errors(self, labels, quality, y_pred):
+    def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         """(B, N, C) of the labels (B, N), their qualities (B, N) and the logits (B, N, C)."""
         raise NotImplementedError
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         labels, quality = ops.unstack(y_true, 2, axis=-1)
         errors = self.class_errors(ops.cast(labels, "int32"), quality, y_pred)
         return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
@@ -127,14 +136,14 @@ class QualityFocalLoss(QualityLoss):
 
     name = "quality_focal"
 
-    def __init__(self, *, beta=2.0, **arguments):
+    def __init__(self, *, beta: float = 2.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.beta = checks.non_negative("beta", beta)
 
-    def class_errors(self, labels, quality, y_pred):
+    def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         return classification.quality_focal(labels, quality, y_pred, self.beta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "beta": self.beta}
 
 
@@ -147,13 +156,13 @@ class VarifocalLoss(QualityLoss):
 
     name = "varifocal"
 
-    def __init__(self, *, alpha=0.75, gamma=2.0, **arguments):
+    def __init__(self, *, alpha: float = 0.75, gamma: float = 2.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
         self.gamma = checks.non_negative("gamma", gamma)
 
-    def class_errors(self, labels, quality, y_pred):
+    def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         return classification.varifocal(labels, quality, y_pred, self.alpha, self.gamma)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}

@@ -1,11 +1,14 @@
 """Loss classes that measure each coordinate."""
 
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks, ops
 from boxloss.compiled import box_terms
 from boxloss.functional import coordinate
 from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -26,7 +29,13 @@ class CoordinateLoss(BoxLoss):
     recovers_disjoint = True
     recovers_inverted = True
 
-    def __init__(self, *, coordinate_reduction="sum", coordinate_format="xyxy", **arguments):
+    def __init__(
+        self,
+        *,
+        coordinate_reduction: str = "sum",
+        coordinate_format: str = "xyxy",
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
@@ -35,19 +44,23 @@ class CoordinateLoss(BoxLoss):
             "coordinate_format", coordinate_format, also=("encoded",)
         )
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         """(..., 4) of the signed difference."""
         raise NotImplementedError
 
-    def is_real(self, y_true):
+    def is_real(self, y_true: Tensor) -> Tensor:
         if self.coordinate_format == "encoded":
             return ops.ones_like(y_true[..., 0], dtype="bool")
         return super().is_real(y_true)
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         return self.masked_errors(y_true, y_pred, None, image_shape)
 
-    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         measured = y_true, y_pred
         if self.coordinate_format not in ("encoded", self.bounding_box_format):
             measured = tuple(self._measured(x, image_shape) for x in measured)
@@ -71,7 +84,7 @@ class CoordinateLoss(BoxLoss):
         shape = self.image_shape if image_shape is None else image_shape
         return boxes.from_xyxy(self.to_xyxy(x, image_shape), self.coordinate_format, shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {
             "coordinate_reduction": self.coordinate_reduction,
             "coordinate_format": self.coordinate_format,
@@ -85,7 +98,7 @@ class L1BoxLoss(CoordinateLoss):
 
     name = "l1"
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.l1(difference)
 
 
@@ -98,14 +111,14 @@ class SmoothL1BoxLoss(CoordinateLoss):
 
     name = "smooth_l1"
 
-    def __init__(self, *, beta=1.0, **arguments):
+    def __init__(self, *, beta: float = 1.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.beta = checks.non_negative("beta", beta)
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.smooth_l1(difference, self.beta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "beta": self.beta}
 
 
@@ -115,7 +128,7 @@ class L2BoxLoss(CoordinateLoss):
 
     name = "l2"
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return ops.square(difference)
 
 
@@ -128,14 +141,14 @@ class HuberBoxLoss(CoordinateLoss):
 
     name = "huber"
 
-    def __init__(self, *, delta=1.0, **arguments):
+    def __init__(self, *, delta: float = 1.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.delta = checks.positive("delta", delta)
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.huber(difference, self.delta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "delta": self.delta}
 
 
@@ -149,16 +162,18 @@ class BalancedL1BoxLoss(CoordinateLoss):
 
     name = "balanced_l1"
 
-    def __init__(self, *, alpha=0.5, gamma=1.5, beta=1.0, **arguments):
+    def __init__(
+        self, *, alpha: float = 0.5, gamma: float = 1.5, beta: float = 1.0, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self.alpha, self.gamma, self.beta = coordinate.check_balanced(
             alpha=alpha, gamma=gamma, beta=beta
         )
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.balanced_l1(difference, self.alpha, self.gamma, self.beta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"alpha": self.alpha, "gamma": self.gamma, "beta": self.beta}
         return {**super().get_config(), **config}
 
@@ -169,5 +184,5 @@ class LogCoshBoxLoss(CoordinateLoss):
 
     name = "log_cosh"
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.log_cosh(difference)

@@ -1,9 +1,15 @@
 """A box loss on what a head predicts, decoded inside."""
 
+from typing import TYPE_CHECKING
+
 import keras
 
 from boxloss import boxes, checks, ops
-from boxloss.losses.base import BoxLoss
+from boxloss.losses.base import BoxLoss, Tensors
+from boxloss.types import ArrayLike, Config, Tensor
+
+if TYPE_CHECKING:
+    from boxloss.coders import Coder
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -27,7 +33,9 @@ class DecodedBoxLoss(keras.losses.Loss):
             like `y_pred`; rows of -1 are no padding then, and a mask or weights say which count.
     """
 
-    def __init__(self, loss, coder, *, truth="boxes", name=None):
+    def __init__(
+        self, loss: str | BoxLoss, coder: "Coder", *, truth: str = "boxes", name: str | None = None
+    ) -> None:
         if isinstance(loss, str):
             from boxloss.losses import get
 
@@ -64,21 +72,33 @@ class DecodedBoxLoss(keras.losses.Loss):
             y_true = self.coder.decode(boxes.fill(y_true, real))
         return y_true, self.coder.decode(boxes.fill(y_pred, real)), real
 
-    def __call__(self, y_true, y_pred, sample_weight=None, mask=None):
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> Tensor:
         y_true, y_pred, real = self._decoded(y_true, y_pred, mask)
         return self.loss(y_true, y_pred, sample_weight, mask=real)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Image losses (B,), or what `loss` returns."""
         y_true, y_pred, _ = self._decoded(y_true, y_pred, None)
         return self.loss.call(y_true, y_pred)
 
-    def tensors(self, y_true, y_pred, sample_weight=None, mask=None):
+    def tensors(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> Tensors:
         """Every level of the loss of the decoded boxes, as `Tensors`."""
         y_true, y_pred, real = self._decoded(y_true, y_pred, mask)
         return self.loss.tensors(y_true, y_pred, sample_weight, mask=real)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "loss": keras.losses.serialize(self.loss),
             "coder": keras.saving.serialize_keras_object(self.coder),
@@ -87,5 +107,5 @@ class DecodedBoxLoss(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "DecodedBoxLoss":
         return cls(**config)

@@ -15,7 +15,9 @@ LOOKS = 3  # calls of a loss that are looked at
 MOST = 256  # boxes of a call
 FEWEST = 8  # real boxes from which anything is said
 
-_LOOKED = weakref.WeakKeyDictionary()  # loss -> [looks, matters warned of]
+_LOOKED: weakref.WeakKeyDictionary = (
+    weakref.WeakKeyDictionary()
+)  # loss -> [looks, matters warned of]
 
 
 def look(loss, y_true, y_pred, mask=None):

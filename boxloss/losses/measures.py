@@ -1,10 +1,14 @@
 """Loss classes with another measure in the IoU's place."""
 
+from typing import Any
+
 import keras
 
 from boxloss import checks
 from boxloss.functional import measures
+from boxloss.functional.pair import Pair
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -20,15 +24,15 @@ class BoundedIoULoss(OverlapLoss):
     name = "bounded_iou"
     recovers_disjoint = False
 
-    def __init__(self, *, center_factor=2.0, beta=0.2, **arguments):
+    def __init__(self, *, center_factor: float = 2.0, beta: float = 0.2, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.center_factor = checks.positive("center_factor", center_factor)
         self.beta = checks.non_negative("beta", beta)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return measures.bounded_iou_terms(pair, self.center_factor, self.beta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"center_factor": self.center_factor, "beta": self.beta}
         return {**super().get_config(), **config}
 
@@ -42,14 +46,14 @@ class ExtendedIoULoss(OverlapLoss):
 
     name = "extended_iou"
 
-    def __init__(self, *, smooth_point=0.1, **arguments):
+    def __init__(self, *, smooth_point: float = 0.1, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.smooth_point = checks.positive("smooth_point", smooth_point)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return measures.extended_iou_terms(pair, self.smooth_point)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "smooth_point": self.smooth_point}
 
 
@@ -62,12 +66,12 @@ class NWDLoss(OverlapLoss):
 
     name = "nwd"
 
-    def __init__(self, *, constant=12.8, **arguments):
+    def __init__(self, *, constant: float = 12.8, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.constant = checks.positive("constant", constant)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return measures.nwd_terms(pair, self.constant)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "constant": self.constant}

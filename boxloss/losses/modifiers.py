@@ -1,11 +1,16 @@
 """Loss classes that change a base: Alpha-, Inner-, Focaler- and Unified-IoU."""
 
+from typing import Any
+
 import keras
 
 from boxloss import checks
 from boxloss.functional import modifiers
+from boxloss.functional.pair import Pair
+from boxloss.losses.base import TensorLoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss, OverlapLoss
 from boxloss.losses.penalties import EIoULoss, MPDIoULoss, ShapeIoULoss, SIoULoss
+from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -40,7 +45,7 @@ class ModifierLoss(OverlapLoss):
 
     recovers_disjoint = False
 
-    def __init__(self, *, base="iou", **arguments):
+    def __init__(self, *, base: "str | TensorLoss" = "iou", **arguments: Any) -> None:
         super().__init__(**arguments)
         if isinstance(base, dict):
             base = keras.saving.deserialize_keras_object(base)
@@ -58,7 +63,7 @@ class ModifierLoss(OverlapLoss):
         self.recovers_disjoint = base.recovers_disjoint
         self.recovers_inverted = base.recovers_inverted
 
-    def get_config(self):
+    def get_config(self) -> Config:
         base = self.base
         if not isinstance(base, str):
             base = keras.saving.serialize_keras_object(base)
@@ -71,16 +76,16 @@ class AlphaIoULoss(ModifierLoss):
 
     name = "alpha_iou"
 
-    def __init__(self, *, alpha=3.0, **arguments):
+    def __init__(self, *, alpha: float = 3.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.alpha = checks.positive("alpha", alpha)
         # Above 1 the gradient vanishes as the overlap and the penalties go to 0.
         self.recovers_disjoint = self.recovers_disjoint and self.alpha <= 1
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.alpha_terms(self._base.pair_terms, pair, self.alpha)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "alpha": self.alpha}
 
 
@@ -90,7 +95,7 @@ class InnerIoULoss(ModifierLoss):
 
     name = "inner_iou"
 
-    def __init__(self, *, ratio=0.75, **arguments):
+    def __init__(self, *, ratio: float = 0.75, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.ratio = checks.positive("ratio", ratio)
         # A small box inside the truth: its inner box may have no overlap, and no other gradient.
@@ -98,10 +103,10 @@ class InnerIoULoss(ModifierLoss):
             self.recovers_inverted = self.recovers_inverted and self.ratio >= 0.75
             self.recovers_disjoint = self.recovers_disjoint and self.ratio >= 1
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.inner_terms(self._base.pair_terms, pair, self.ratio)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "ratio": self.ratio}
 
 
@@ -111,17 +116,17 @@ class FocalerIoULoss(ModifierLoss):
 
     name = "focaler_iou"
 
-    def __init__(self, *, low=0.0, high=0.95, **arguments):
+    def __init__(self, *, low: float = 0.0, high: float = 0.95, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.low, self.high = modifiers.check_range(low=low, high=high)
         # The overlap has no gradient below `low` nor above `high`; the base must see the sides.
         if (self.low > 0 or self.high < 0.9) and self._base.name not in SEES_SIDES:
             self.recovers_disjoint = self.recovers_inverted = False
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.focaler_terms(self._base.pair_terms, pair, self.low, self.high)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "low": self.low, "high": self.high}
 
 
@@ -132,14 +137,16 @@ class UnifiedIoULoss(ModifierLoss):
     name = "unified_iou"
     recovers_disjoint = True
 
-    def __init__(self, *, base="ciou", ratio=2.0, **arguments):
+    def __init__(
+        self, *, base: "str | TensorLoss" = "ciou", ratio: float = 2.0, **arguments: Any
+    ) -> None:
         super().__init__(base=base, **arguments)
         self.ratio = checks.positive("ratio", ratio)
         if self._base.name == "iou":
             self.recovers_inverted = self.ratio >= 0.75
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.unified_terms(self._base.pair_terms, pair, self.ratio)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "ratio": self.ratio}

@@ -1,5 +1,7 @@
 """Loss classes of the overlap family."""
 
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks, ops
@@ -7,6 +9,7 @@ from boxloss.compiled import box_terms
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
 from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -24,14 +27,18 @@ class OverlapLoss(BoxLoss):
     # Whether it is 1 - o and addends that penalise, which is what a modifier can build on.
     is_overlap_plus_penalties = False
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         """The named addends (B, N) of a `Pair`."""
         raise NotImplementedError
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         return self.masked_errors(y_true, y_pred, None, image_shape)
 
-    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
         residuals = difference(y_true, y_pred, real)
         shape = self.image_shape if image_shape is None else image_shape
@@ -59,18 +66,15 @@ class IoULoss(OverlapLoss):
     name = "iou"
     recovers_disjoint = False
 
-    def __init__(self, *, mode="linear", **arguments):
+    def __init__(self, *, mode: str = "linear", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
+        self.is_overlap_plus_penalties = self.mode == "linear"
 
-    @property
-    def is_overlap_plus_penalties(self):
-        return self.mode == "linear"
-
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return overlap.iou_terms(pair, self.mode)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -81,7 +85,7 @@ class GIoULoss(OverlapLoss):
     name = "giou"
     is_overlap_plus_penalties = True
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return overlap.giou_terms(pair)
 
 
@@ -92,7 +96,7 @@ class DIoULoss(OverlapLoss):
     name = "diou"
     is_overlap_plus_penalties = True
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return overlap.diou_terms(pair)
 
 
@@ -106,14 +110,16 @@ class CIoULoss(OverlapLoss):
     name = "ciou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, gated=False, alpha_gradient=False, **arguments):
+    def __init__(
+        self, *, gated: bool = False, alpha_gradient: bool = False, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self.gated = checks.flag("gated", gated)
         self.alpha_gradient = checks.flag("alpha_gradient", alpha_gradient)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return overlap.ciou_terms(pair, self.gated, self.alpha_gradient)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"gated": self.gated, "alpha_gradient": self.alpha_gradient}
         return {**super().get_config(), **config}

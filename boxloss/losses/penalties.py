@@ -1,10 +1,15 @@
 """Loss classes of overlap with penalties for place and shape."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks
 from boxloss.functional import penalties
+from boxloss.functional.pair import Pair
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -16,7 +21,7 @@ class EIoULoss(OverlapLoss):
     name = "eiou"
     is_overlap_plus_penalties = True
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return penalties.eiou_terms(pair)
 
 
@@ -30,14 +35,14 @@ class SIoULoss(OverlapLoss):
     name = "siou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, theta=4.0, **arguments):
+    def __init__(self, *, theta: float = 4.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.theta = checks.positive("theta", theta)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return penalties.siou_terms(pair, self.theta)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "theta": self.theta}
 
 
@@ -52,7 +57,7 @@ class MPDIoULoss(OverlapLoss):
     name = "mpdiou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, image_shape=None, **arguments):
+    def __init__(self, *, image_shape: Sequence[float] | None = None, **arguments: Any) -> None:
         super().__init__(image_shape=image_shape, **arguments)
         if image_shape is None and not boxes.is_relative(self.bounding_box_format):
             raise ValueError(
@@ -60,7 +65,7 @@ class MPDIoULoss(OverlapLoss):
                 f"Received: image_shape=None, bounding_box_format={self.bounding_box_format!r}"
             )
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         if pair.image_shape is None:
             pair.image_shape = self.image_shape or (1.0, 1.0)
         return penalties.mpdiou_terms(pair)
@@ -76,14 +81,14 @@ class ShapeIoULoss(OverlapLoss):
     name = "shape_iou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, scale=0.0, **arguments):
+    def __init__(self, *, scale: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.scale = checks.non_negative("scale", scale)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return penalties.shape_iou_terms(pair, self.scale)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "scale": self.scale}
 
 
@@ -101,16 +106,23 @@ class PIoULoss(OverlapLoss):
     # Loss and gradient vanish with the distance; 81 % arrive with version 1, none with version 2.
     recovers_disjoint = False
 
-    def __init__(self, *, version=2, scale=1.3, weight_gradient=True, **arguments):
+    def __init__(
+        self,
+        *,
+        version: int = 2,
+        scale: float = 1.3,
+        weight_gradient: bool = True,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.version, self.scale, self.weight_gradient = penalties.check_piou(
             version=version, scale=scale, weight_gradient=weight_gradient
         )
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return penalties.piou_terms(pair, self.version, self.scale, self.weight_gradient)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {
             "version": self.version,
             "scale": self.scale,

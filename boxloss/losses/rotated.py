@@ -1,12 +1,14 @@
 """Loss classes of rotated boxes."""
 
 import math
+from typing import Any
 
 import keras
 
 from boxloss import boxes, checks, ops
 from boxloss.functional import overlap, rotated, rotated_pair
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -24,17 +26,19 @@ class RotatedLoss(TensorLoss):
     minimum = 0.0
     recovers_inverted = True
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.boxes(y_true, y_pred, size=5, rank=3)
 
-    def fill(self, y_true, y_pred, real):
+    def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         return boxes.fill(y_true, real), boxes.fill(y_pred, real)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         """The named addends (B, N) of a `RotatedPair`."""
         raise NotImplementedError
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         residuals = rotated_pair.difference(y_true, y_pred)
         terms = self.pair_terms(rotated_pair.RotatedPair(y_true, y_pred))
         return Errors(terms, residuals, ops.even_abs(residuals))
@@ -50,17 +54,24 @@ class GWDLoss(RotatedLoss):
     name = "gwd"
     recovers_disjoint = True
 
-    def __init__(self, *, function="log1p", tau=1.0, normalize=False, **arguments):
+    def __init__(
+        self,
+        *,
+        function: str = "log1p",
+        tau: float = 1.0,
+        normalize: bool = False,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.function = checks.one_of("function", function, rotated.FUNCTIONS)
         self.tau = rotated.check_tau(tau)
         self.normalize = checks.flag("normalize", normalize)
         self.minimum = 1.0 - 1.0 / self.tau
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.gwd_terms(pair, self.function, self.tau, self.normalize)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"function": self.function, "tau": self.tau, "normalize": self.normalize}
         return {**super().get_config(), **config}
 
@@ -75,17 +86,24 @@ class KLDLoss(RotatedLoss):
     name = "kld"
     recovers_disjoint = True
 
-    def __init__(self, *, direction="pred_to_true", tau=1.0, sqrt=False, **arguments):
+    def __init__(
+        self,
+        *,
+        direction: str = "pred_to_true",
+        tau: float = 1.0,
+        sqrt: bool = False,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.direction = checks.one_of("direction", direction, rotated.DIRECTIONS)
         self.tau = rotated.check_tau(tau)
         self.sqrt = checks.flag("sqrt", sqrt)
         self.minimum = 1.0 - 1.0 / self.tau
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.kld_terms(pair, self.direction, self.tau, self.sqrt)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"direction": self.direction, "tau": self.tau, "sqrt": self.sqrt}
         return {**super().get_config(), **config}
 
@@ -99,16 +117,16 @@ class ProbIoULoss(RotatedLoss):
 
     name = "probiou"
 
-    def __init__(self, *, mode="l1", **arguments):
+    def __init__(self, *, mode: str = "l1", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.PROBIOU_MODES)
         # Bhattacharyya's distance grows with the square of the offset: descent takes long.
         self.recovers_inverted = self.mode == "l1"
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.probiou_terms(pair, self.mode)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -125,7 +143,7 @@ class KFIoULoss(RotatedLoss):
     minimum = math.exp(2 / 3) - 1
     recovers_inverted = False
 
-    def __init__(self, *, mode="exp", center_weight=0.0, **arguments):
+    def __init__(self, *, mode: str = "exp", center_weight: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.KFIOU_MODES)
         self.center_weight = checks.non_negative("center_weight", center_weight)
@@ -134,10 +152,10 @@ class KFIoULoss(RotatedLoss):
         # ln k is steep for a side near 0: 94 % arrive.
         self.recovers_inverted = self.center_weight > 0 and self.mode == "exp"
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.kfiou_terms(pair, self.mode, self.center_weight)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode, "center_weight": self.center_weight}
 
 
@@ -151,14 +169,14 @@ class RotatedIoULoss(RotatedLoss):
     name = "rotated_iou"
     recovers_inverted = False
 
-    def __init__(self, *, mode="linear", **arguments):
+    def __init__(self, *, mode: str = "linear", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.rotated_iou_terms(pair, self.mode)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode}
 
 
@@ -173,5 +191,5 @@ class RotatedGIoULoss(RotatedIoULoss):
     recovers_disjoint = True
     recovers_inverted = True
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.rotated_giou_terms(pair, self.mode)

@@ -15,10 +15,14 @@ in a model that does not own it, the loss raises.
 """
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from boxloss import checks, ops
+from boxloss.losses.base import TensorLoss
+from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -26,7 +30,7 @@ register = keras.utils.register_keras_serializable(package="boxloss")
 class LossState(keras.layers.Layer):
     """One variable `value`, and `moving`: 1 while it may move, else 0."""
 
-    def __init__(self, shape, initial, name):
+    def __init__(self, shape: tuple[int, ...], initial: float, name: str | None) -> None:
         super().__init__(trainable=False, dtype="float32", name=name)
         self.value = self._variable("value", shape, keras.initializers.Constant(initial))
         self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
@@ -43,26 +47,26 @@ class LossState(keras.layers.Layer):
         return self.add_weight(aggregation=tf.VariableAggregation.MEAN, **arguments)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> "LossState":
         """Of a saved loss: it stands until `start`."""
         state = super().from_config(config)
         state.stop()
         state._waits = True
         return state
 
-    def start(self):
+    def start(self) -> None:
         """Let it move (training)."""
         self._waits = False
         self.moving.assign(1.0)
 
-    def stop(self):
+    def stop(self) -> None:
         """Hold it (evaluation)."""
         self.moving.assign(0.0)
 
-    def read(self, dtype):
+    def read(self, dtype: str | None) -> Tensor:
         return ops.stop_gradient(ops.cast(ops.convert_to_tensor(self.value), dtype))
 
-    def move_to(self, value):
+    def move_to(self, value: Tensor) -> None:
         """Assign `value`, unless it is stopped."""
         self._refuse_where_it_would_be_lost()
         if self._waits:
@@ -96,10 +100,10 @@ class LossState(keras.layers.Layer):
 class RunningMean(LossState):
     """WIoU's running mean of 1 - o. Args: initial: where it starts, above 0."""
 
-    def __init__(self, *, initial=1.0, name=None):
+    def __init__(self, *, initial: float = 1.0, name: str | None = None) -> None:
         super().__init__((), checks.positive("initial", initial), name)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         # The current value: a loss that is saved with a compiled model starts again from it.
         return {"name": self.name, "initial": float(ops.convert_to_numpy(self.value))}
 
@@ -111,7 +115,9 @@ class GradientHistogram(LossState):
     Args: bins: their number. counts: where they start, `bins` numbers; 0 by default.
     """
 
-    def __init__(self, *, bins=10, counts=None, name=None):
+    def __init__(
+        self, *, bins: int = 10, counts: Sequence[float] | None = None, name: str | None = None
+    ) -> None:
         bins = checks.count("bins", bins)
         super().__init__((bins,), 0.0, name)
         self.bins = bins
@@ -122,7 +128,7 @@ class GradientHistogram(LossState):
                 )
             self.value.assign([checks.non_negative("counts", float(x)) for x in counts])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         counts = [float(x) for x in ops.convert_to_numpy(self.value)]
         return {"name": self.name, "bins": self.bins, "counts": counts}
 
@@ -156,12 +162,12 @@ class MoveLossState(keras.callbacks.Callback):
     Args: states: the layers; by default those of the losses that the model is compiled with.
     """
 
-    def __init__(self, *states):
+    def __init__(self, *states: LossState) -> None:
         super().__init__()
         self.states = states
         self._training = False
 
-    def set_model(self, model):
+    def set_model(self, model: Any) -> None:
         super().set_model(model)
         self.states = self.states or tuple(states_of(getattr(model, "loss", None)))
         owned = {id(variable) for variable in model.variables}
@@ -177,37 +183,50 @@ class MoveLossState(keras.callbacks.Callback):
         for state in self.states:
             state.stop()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._training = True
         self._start()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._training = False
         self._stop()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._stop()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._training:
             self._start()
 
 
-class StatefulLoss:
+class StatefulLoss(TensorLoss):
     """Beside a loss: moves its `state`, a `LossState` or None, after each call."""
 
-    state = None
+    state: Any = None
 
     @property
-    def is_pure(self):
+    def is_pure(self) -> bool:
         return self.state is None
 
-    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> Tensor:
         value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
         self.move(y_true, y_pred, mask, image_shape)
         return value
 
-    def move(self, y_true, y_pred, mask=None, image_shape=None):
+    def move(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> None:
         """One step of the state by this batch."""
         if self.state is None:
             return
@@ -219,6 +238,6 @@ class StatefulLoss:
         y_true, y_pred = self.fill(y_true, y_pred, real)
         self.state.move_to(self.moved(y_true, y_pred, real, image_shape))
 
-    def moved(self, y_true, y_pred, real, image_shape):
+    def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Any:
         """The new value of the state."""
         raise NotImplementedError

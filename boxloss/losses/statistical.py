@@ -2,15 +2,18 @@
 
 import warnings
 import weakref
+from typing import Any
 
 import keras
 
 from boxloss import boxes, checks, ops
 from boxloss.functional import density, weighted
 from boxloss.functional.pair import Pair
+from boxloss.losses.base import Errors
 from boxloss.losses.coordinate import CoordinateLoss
 from boxloss.losses.overlap import OverlapLoss
 from boxloss.losses.state import GradientHistogram, RunningMean, StatefulLoss
+from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -26,7 +29,7 @@ def _state(argument, value, cls):
     return value
 
 
-_WARNED = weakref.WeakSet()
+_WARNED: weakref.WeakSet = weakref.WeakSet()
 
 
 def _warn_once(loss, message):
@@ -53,14 +56,14 @@ class WIoULoss(StatefulLoss, OverlapLoss):
     def __init__(
         self,
         *,
-        version=3,
-        alpha=1.9,
-        delta=3.0,
-        gamma=0.5,
-        momentum=1e-2,
-        running_mean=1.0,
-        **arguments,
-    ):
+        version: int = 3,
+        alpha: float = 1.9,
+        delta: float = 3.0,
+        gamma: float = 0.5,
+        momentum: float = 1e-2,
+        running_mean: "float | RunningMean" = 1.0,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.version, self.alpha, self.delta, self.gamma = weighted.check_wiou(
             version=version, alpha=alpha, delta=delta, gamma=gamma
@@ -71,7 +74,7 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         else:
             self.running_mean = checks.positive("running_mean", running_mean)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.state is None and self.version > 1:
             _warn_once(
                 self,
@@ -80,13 +83,13 @@ class WIoULoss(StatefulLoss, OverlapLoss):
             )
         return super().__call__(*args, **kwargs)
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         mean = self.running_mean
         if self.state is not None:
             mean = self.state.read(ops.dtype_name(pair.w))
         return weighted.wiou_terms(pair, mean, self.version, self.alpha, self.delta, self.gamma)
 
-    def moved(self, y_true, y_pred, real, image_shape):
+    def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
         pair = Pair(self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape))
         dtype = ops.dtype_name(y_pred)
         count = ops.cast(real, dtype)
@@ -97,7 +100,7 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         # A batch without boxes says nothing.
         return old + self.momentum * (ops.divide_or(sums[0], sums[1], old) - old)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         mean = self.running_mean
         return {
             **super().get_config(),
@@ -131,7 +134,15 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
     # The cost of a box depends on the others of the batch.
     uses_batch = True
 
-    def __init__(self, *, mu=0.02, bins=10, momentum=0.0, histogram=None, **arguments):
+    def __init__(
+        self,
+        *,
+        mu: float = 0.02,
+        bins: int = 10,
+        momentum: float = 0.0,
+        histogram: "GradientHistogram | None" = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.mu, self.bins, self.momentum = density.check_ghm_r(mu=mu, bins=bins, momentum=momentum)
         if histogram is not None:
@@ -143,7 +154,7 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
                 )
         self.histogram = self.state
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.state is None and self.momentum > 0:
             _warn_once(
                 self,
@@ -152,7 +163,7 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
             )
         return super().__call__(*args, **kwargs)
 
-    def coordinate_errors(self, difference):
+    def coordinate_errors(self, difference: Tensor) -> Tensor:
         return density.smoothed_l1(difference, self.mu)
 
     def _counts(self, index, real):
@@ -166,7 +177,9 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
             counts = self.momentum * self.state.read("float32") + (1.0 - self.momentum) * counts
         return counts, total
 
-    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         errors = super().masked_errors(y_true, y_pred, real, image_shape)
         cost = errors.coordinate_errors
         dtype = ops.dtype_name(cost)
@@ -178,11 +191,11 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
         terms = dict(zip(names, ops.unstack(cost * share, 4, axis=-1), strict=True))
         return errors._replace(terms=terms, coordinate_errors=cost)
 
-    def moved(self, y_true, y_pred, real, image_shape):
+    def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
         cost = super().masked_errors(y_true, y_pred, real, image_shape).coordinate_errors
         return self._counts(density.bin_of(cost, self.mu, self.bins), real)[0]
 
-    def get_config(self):
+    def get_config(self) -> Config:
         state = None if self.state is None else keras.saving.serialize_keras_object(self.state)
         config = {"mu": self.mu, "bins": self.bins, "momentum": self.momentum, "histogram": state}
         return {**super().get_config(), **config}

@@ -1,11 +1,14 @@
 """Loss classes of coordinates with a predicted spread, and of distances as distributions."""
 
+from typing import Any
+
 import keras
 
 from boxloss import boxes, checks, ops
 from boxloss.functional import distribution, uncertainty
 from boxloss.losses.base import BoxLoss, Errors, TensorLoss
 from boxloss.losses.coordinate import REDUCTIONS
+from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -25,20 +28,22 @@ class UncertaintyLoss(BoxLoss):
     recovers_disjoint = True
     recovers_inverted = True
 
-    def __init__(self, *, coordinate_reduction="sum", **arguments):
+    def __init__(self, *, coordinate_reduction: str = "sum", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
         )
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.boxes(y_true, y_pred, prediction_size=8, rank=3)
 
-    def coordinate_errors(self, difference, log_variance):
+    def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         """(..., 4) of the signed difference and the log-variances."""
         raise NotImplementedError
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         y_pred, log_variance = y_pred[..., :4], y_pred[..., 4:]
         errors = self.coordinate_errors(y_pred - y_true, log_variance)
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
@@ -47,7 +52,7 @@ class UncertaintyLoss(BoxLoss):
         residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
         return Errors(terms, residuals, errors)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "coordinate_reduction": self.coordinate_reduction}
 
 
@@ -57,7 +62,7 @@ class KLBoxLoss(UncertaintyLoss):
 
     name = "kl"
 
-    def coordinate_errors(self, difference, log_variance):
+    def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         return uncertainty.kl(difference, log_variance)
 
 
@@ -67,14 +72,14 @@ class GaussianNLLBoxLoss(UncertaintyLoss):
 
     name = "gaussian_nll"
 
-    def __init__(self, *, full=True, **arguments):
+    def __init__(self, *, full: bool = True, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.full = checks.flag("full", full)
 
-    def coordinate_errors(self, difference, log_variance):
+    def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         return uncertainty.gaussian_nll(difference, log_variance, self.full)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "full": self.full}
 
 
@@ -87,14 +92,14 @@ class LaplaceNLLBoxLoss(UncertaintyLoss):
 
     name = "laplace_nll"
 
-    def __init__(self, *, full=False, **arguments):
+    def __init__(self, *, full: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.full = checks.flag("full", full)
 
-    def coordinate_errors(self, difference, log_variance):
+    def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         return uncertainty.laplace_nll(difference, log_variance, self.full)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "full": self.full}
 
 
@@ -114,17 +119,21 @@ class DFLLoss(TensorLoss):
     recovers_disjoint = True
     recovers_inverted = True
 
-    def __init__(self, *, bins=16, coordinate_reduction="sum", **arguments):
+    def __init__(
+        self, *, bins: int = 16, coordinate_reduction: str = "sum", **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self.bins = distribution.check_bins(bins)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
         )
 
-    def check(self, y_true, y_pred):
+    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.boxes(y_true, y_pred, prediction_size=4 * self.bins, rank=3)
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         logits = distribution.by_side(y_pred, self.bins)
         errors = distribution.dfl(y_true, logits)
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
@@ -133,6 +142,6 @@ class DFLLoss(TensorLoss):
         left, top, right, bottom = ops.unstack(distribution.expected(logits) - y_true, 4, axis=-1)
         return Errors(terms, ops.stack([-left, -top, right, bottom], axis=-1), errors)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"bins": self.bins, "coordinate_reduction": self.coordinate_reduction}
         return {**super().get_config(), **config}

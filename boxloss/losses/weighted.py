@@ -1,10 +1,14 @@
 """Loss classes that weigh or move a pair by its own IoU: Focal-EIoU, InterpIoU."""
 
+from typing import Any
+
 import keras
 
 from boxloss import checks
 from boxloss.functional import weighted
+from boxloss.functional.pair import Pair
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -20,17 +24,19 @@ class FocalEIoULoss(OverlapLoss):
     name = "focal_eiou"
     recovers_disjoint = False
 
-    def __init__(self, *, gamma=0.5, weight_gradient=False, **arguments):
+    def __init__(
+        self, *, gamma: float = 0.5, weight_gradient: bool = False, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self.gamma = checks.non_negative("gamma", gamma)
         self.weight_gradient = checks.flag("weight_gradient", weight_gradient)
         # Differentiated, the weight leads to no overlap, where the loss is 0 as well.
         self.recovers_inverted = not self.weight_gradient
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return weighted.focal_eiou_terms(pair, self.gamma, self.weight_gradient)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"gamma": self.gamma, "weight_gradient": self.weight_gradient}
         return {**super().get_config(), **config}
 
@@ -44,14 +50,14 @@ class InterpIoULoss(OverlapLoss):
 
     name = "interp_iou"
 
-    def __init__(self, *, alpha=0.98, **arguments):
+    def __init__(self, *, alpha: float | str = 0.98, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.alpha = weighted.check_interpolation(alpha)
         # The interpolated box must overlap: (1 - alpha) of the distance is less than the size.
         self.recovers_disjoint = self.alpha == weighted.DYNAMIC or self.alpha >= 0.95
 
-    def pair_terms(self, pair):
+    def pair_terms(self, pair: Pair) -> Terms:
         return weighted.interp_iou_terms(pair, self.alpha)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "alpha": self.alpha}

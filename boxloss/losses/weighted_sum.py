@@ -1,10 +1,14 @@
 """Several box losses as one."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import keras
 
 from boxloss import checks, ops
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -25,12 +29,16 @@ class WeightedSum(BoxLoss):
 
     name = "weighted_sum"
 
-    def __init__(self, losses, **arguments):
+    def __init__(
+        self,
+        losses: Mapping[str | BoxLoss, float] | Iterable[tuple[str | BoxLoss, float]],
+        **arguments: Any,
+    ) -> None:
         from boxloss.losses import get
 
         super().__init__(**arguments)
-        pairs = losses.items() if isinstance(losses, dict) else losses
-        self.losses = []
+        pairs = losses.items() if isinstance(losses, Mapping) else losses
+        self.losses: list[tuple[Any, float]] = []
         for member, weight in pairs:
             if isinstance(member, dict):
                 member = keras.saving.deserialize_keras_object(member)
@@ -62,26 +70,43 @@ class WeightedSum(BoxLoss):
         self.recovers_inverted = any(member.recovers_inverted for member, _ in self.losses)
 
     @property
-    def is_pure(self):
+    def is_pure(self) -> bool:
         return all(getattr(member, "is_pure", True) for member, _ in self.losses)
 
-    def __call__(self, y_true, y_pred, sample_weight=None, mask=None, image_shape=None):
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> Tensor:
         value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
         self.move(y_true, y_pred, mask, image_shape)
         return value
 
-    def move(self, y_true, y_pred, mask=None, image_shape=None):
+    def move(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> None:
         """One step of the states of the members that have one."""
         for member, _ in self.losses:
             if hasattr(member, "move"):
                 member.move(y_true, y_pred, mask, image_shape)
 
-    def masked_errors(self, y_true, y_pred, real, image_shape=None):
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         return self._merge(
             [member.masked_errors(y_true, y_pred, real, image_shape) for member, _ in self.losses]
         )
 
-    def errors(self, y_true, y_pred, image_shape=None):
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
         return self._merge(
             [member.errors(y_true, y_pred, image_shape) for member, _ in self.losses]
         )
@@ -99,7 +124,7 @@ class WeightedSum(BoxLoss):
             coordinates = ops.even_abs(residuals)
         return Errors(terms, residuals, coordinates)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         losses = [
             (keras.saving.serialize_keras_object(member), weight) for member, weight in self.losses
         ]

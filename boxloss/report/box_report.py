@@ -2,11 +2,20 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from boxloss import evaluation
+from boxloss.evaluation.sides import DetectionsLike, TruthLike
 from boxloss.explorer import write_page
 from boxloss.files import write_atomically
 from boxloss.report import coco, run
+from boxloss.types import ArrayLike, PathLike, Pictures, Row
+
+if TYPE_CHECKING:
+    from boxloss.losses import BoxLoss
 
 
 class BoxReport:
@@ -34,20 +43,20 @@ class BoxReport:
 
     def __init__(
         self,
-        images,
-        y_true,
-        y_pred,
-        mask=None,
+        images: Pictures | None,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        mask: ArrayLike | None = None,
         *,
-        loss="ciou",
-        labels=None,
-        predicted_labels=None,
-        scores=None,
-        class_names=None,
-        file_names=None,
-        iou_threshold=0.5,
-        title="Box errors",
-    ):
+        loss: "str | BoxLoss | None" = "ciou",
+        labels: ArrayLike | None = None,
+        predicted_labels: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        file_names: Sequence[str] | None = None,
+        iou_threshold: float = 0.5,
+        title: str = "Box errors",
+    ) -> None:
         # Keras takes seconds to import: only where box errors are computed.
         from boxloss.report import arrays
 
@@ -93,15 +102,15 @@ class BoxReport:
     @classmethod
     def from_coco(
         cls,
-        truth,
-        detections,
-        images=None,
+        truth: TruthLike,
+        detections: DetectionsLike,
+        images: PathLike | None = None,
         *,
-        loss="ciou",
-        iou_threshold=0.5,
-        score_threshold=None,
-        title="Box errors",
-    ):
+        loss: "str | BoxLoss | None" = "ciou",
+        iou_threshold: float = 0.5,
+        score_threshold: float | None = None,
+        title: str = "Box errors",
+    ) -> "BoxReport":
         """From truth (DataSet, COCO dict or path) and COCO results (list or path) of any detector.
 
         images: the image folder; None where the truth is a DataSet, or for no pictures. With a path
@@ -115,7 +124,9 @@ class BoxReport:
         )
 
     @classmethod
-    def from_run(cls, folder, images=None, title=None):
+    def from_run(
+        cls, folder: PathLike, images: PathLike | None = None, title: str | None = None
+    ) -> "BoxReport":
         """From a run folder: its boxes.csv, and its config.json for the place of the images.
 
         images: the image folder, where it is not the one that the run was given.
@@ -123,7 +134,16 @@ class BoxReport:
         return cls._of(**run.report_of_run(pathlib.Path(folder), images, title))
 
     @classmethod
-    def from_rows(cls, rows, truth, images=None, *, loss="ciou", title="Box errors", subtitle=None):
+    def from_rows(
+        cls,
+        rows: list[Row],
+        truth: TruthLike,
+        images: PathLike | None = None,
+        *,
+        loss: "str | BoxLoss | None" = "ciou",
+        title: str = "Box errors",
+        subtitle: str | None = None,
+    ) -> "BoxReport":
         """From rows with the keys of `evaluation.error_table` and more, such as those of an audit.
 
         truth: DataSet, COCO dict or path that the rows are about. loss: measures box errors and
@@ -137,19 +157,19 @@ class BoxReport:
 
     # What it gives --------------------------------------------------------------------------------
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def table(self):
+    def table(self) -> list[Row]:
         """The rows, as a list of dicts (a copy)."""
         return [dict(row) for row in self.rows]
 
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """How many rows there are of each kind."""
         kinds = [row["kind"] for row in self.rows]
         return {kind: kinds.count(kind) for kind in evaluation.KINDS}
 
-    def subtitle(self):
+    def subtitle(self) -> str:
         if self._subtitle is not None:
             return self._subtitle
         counts = self.counts()
@@ -159,15 +179,15 @@ class BoxReport:
         parts.append(", ".join(f"{n} {kind}" for kind, n in counts.items() if n))
         return " · ".join(part for part in parts if part)
 
-    def picture(self, i):
+    def picture(self, i: int) -> np.ndarray | None:
         """Image i as uint8 (H, W, 3) RGB, or None where there is none that can be read."""
         return self._pictures(i)
 
-    def to_csv(self, path):
+    def to_csv(self, path: PathLike) -> None:
         """Write boxes.csv."""
         evaluation.write_boxes_csv(self.rows, path)
 
-    def to_coco(self, path=None):
+    def to_coco(self, path: PathLike | None = None) -> dict[str, Any]:
         """A COCO dict whose annotations carry the report's numbers as `boxloss_*` keys.
 
         FiftyOne keeps such keys (`add_coco_labels(..., extra_attrs=True)`). False predictions stand
@@ -179,7 +199,13 @@ class BoxReport:
                 temporary.write_text(json.dumps(content), encoding="utf-8")
         return content
 
-    def to_html(self, folder, compare=None, worst=None, sort=None):
+    def to_html(
+        self,
+        folder: PathLike,
+        compare: "BoxReport | None" = None,
+        worst: int | None = None,
+        sort: str | None = None,
+    ) -> pathlib.Path:
         """Write the explorer page to `folder`; returns the path of its index.html.
 
         compare: another BoxReport on the same images (which boxes got worse?). worst: only that
@@ -188,5 +214,5 @@ class BoxReport:
         """
         return write_page(self, folder, compare=compare, worst=worst, sort=sort)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"BoxReport({len(self.rows)} rows, {len(self.images)} images, loss={self.loss!r})"

@@ -9,6 +9,8 @@ import re
 
 import numpy as np
 
+from boxloss.types import ArrayLike
+
 MAX_POINTS = 1_000_000
 CASES_PER_POINT = 343
 
@@ -92,7 +94,7 @@ def _count(name, digits):
     return count
 
 
-def point_set(name, protocol="zheng", seed=0):
+def point_set(name: str, protocol: str | Protocol = "zheng", seed: int = 0) -> np.ndarray:
     """The points (P, 2) of a set, float64, in a protocol's disc.
 
     - "vogelN": an even spiral of N points, the same doubles on every platform.
@@ -123,7 +125,9 @@ def point_set(name, protocol="zheng", seed=0):
     return np.round(points, 6) if match and match[1] == "vogel" else points
 
 
-def case(point, protocol, target, scale, shape):
+def case(
+    point: ArrayLike, protocol: Protocol, target: int, scale: int, shape: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Truth and start of one case, xyxy (4,) each; indices from 0 to 6."""
     targets, anchors = protocol.targets_and_anchors()
     index = (target * 7 + scale) * 7 + shape

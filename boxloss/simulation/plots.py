@@ -1,6 +1,15 @@
 """Pictures of a simulation: curves, the error over the disc, one box's way. Needs matplotlib."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from boxloss.simulation.run import Result
+from boxloss.types import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = 4  # of a grid of panels
 
@@ -33,7 +42,7 @@ def _panels(count, size):
     return figure, axes[:count]
 
 
-def plot_curves(results, title=None):
+def plot_curves(results: Sequence[Result], title: str | None = None) -> "Figure":
     """The share of the first error that is left, and the mean 1 - IoU, at every step.
 
     `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest stand
@@ -55,7 +64,7 @@ def plot_curves(results, title=None):
     return figure
 
 
-def plot_surface(results, step=-1):
+def plot_surface(results: Sequence[Result], step: int = -1) -> "Figure":
     """The error of the 343 cases of every point after `step`, one disc a loss, one colour scale.
 
     Returns a matplotlib Figure.
@@ -76,7 +85,11 @@ def plot_surface(results, step=-1):
     return figure
 
 
-def plot_ways(ways, y_true, steps=(0, 5, 10, 20, 50, 100, -1)):
+def plot_ways(
+    ways: Mapping[str, np.ndarray],
+    y_true: ArrayLike,
+    steps: Sequence[int] = (0, 5, 10, 20, 50, 100, -1),
+) -> "Figure":
     """The way of one box as a strip: a row a loss, a panel a step.
 
     `ways`: loss name -> (K + 1, 4) in xyxy, see `trajectory`; `y_true` (4,). Returns a Figure.

@@ -4,29 +4,32 @@ import concurrent.futures
 import dataclasses
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from boxloss import checks, losses, ops
 from boxloss.simulation import loop
 from boxloss.simulation.cases import CASES_PER_POINT, PROTOCOLS, point_set
+from boxloss.types import ArrayLike
 
 CHUNK = 10  # points: 3,430 boxes, whose intermediate tensors stay in a core's cache
 THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
 DTYPES = ("float32", "float64")
 
 
-def default_arguments(name, protocol="zheng"):
+def default_arguments(name: str, protocol: str = "zheng") -> dict[str, Any]:
     """What the simulation gives a loss whose own defaults mean pixels of an image.
 
     mpdiou: the field that holds the disc stands for the image. nwd: `constant` is the mean size of
     the objects, here the square root of the targets' area.
     """
-    protocol = PROTOCOLS[checks.one_of("protocol", protocol, PROTOCOLS)]
+    rules = PROTOCOLS[checks.one_of("protocol", protocol, PROTOCOLS)]
     if name == "mpdiou":
-        return {"image_shape": protocol.field}
+        return {"image_shape": rules.field}
     if name == "nwd":
-        return {"constant": protocol.target_area**0.5}
+        return {"constant": rules.target_area**0.5}
     return {}
 
 
@@ -48,21 +51,21 @@ class Result:
     cpu_seconds: float
 
     @property
-    def errors(self):
+    def errors(self) -> np.ndarray:
         """E_0 ... E_K: |dx| + |dy| + |dw| + |dh| of centre and size, summed over all cases."""
         return self.point_errors.sum(axis=1)
 
     @property
-    def iou_losses(self):
+    def iou_losses(self) -> np.ndarray:
         """Mean 1 - IoU over all cases at steps 0 to K."""
         return self.point_iou_losses.mean(axis=1)
 
     @property
-    def sum(self):
+    def sum(self) -> float:
         """E_1 + ... + E_K, the "total error"."""
         return float(self.errors[1:].sum())
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The numbers as JSON holds them: None where a sum is not finite."""
         return {
             "arguments": self.arguments,
@@ -163,17 +166,17 @@ def _cores():
 
 
 def simulate(
-    loss,
+    loss: str,
     *,
-    points="vogel500",
-    protocol="zheng",
-    parametrization=None,
-    dtype="float32",
-    arguments=None,
-    seed=0,
-    workers=None,
-    progress=None,
-):
+    points: str = "vogel500",
+    protocol: str = "zheng",
+    parametrization: str | None = None,
+    dtype: str = "float32",
+    arguments: dict[str, Any] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+) -> Result:
     """Move every case of a point set by a loss's exact gradient.
 
     Args:
@@ -191,11 +194,11 @@ def simulate(
     Returns: a `Result`. A KeyboardInterrupt leaves within a chunk's time.
     """
     started, cpu_started = time.perf_counter(), time.process_time()
-    protocol, parametrization = check_settings(protocol, parametrization, dtype)
-    tensor_loss, arguments = get_loss(loss, arguments, protocol, dtype)
-    placed = point_set(points, protocol, seed)
+    rules, parametrization = check_settings(protocol, parametrization, dtype)
+    tensor_loss, arguments = get_loss(loss, arguments, rules, dtype)
+    placed = point_set(points, rules, seed)
     cases = len(placed) * CASES_PER_POINT
-    program = _chunk_program(tensor_loss, protocol, parametrization, dtype, cases)
+    program = _chunk_program(tensor_loss, rules, parametrization, dtype, cases)
     chunks = list(_chunks(placed.astype(dtype)))
     program(chunks[0])  # compiles
     compiled = time.perf_counter()
@@ -219,7 +222,7 @@ def simulate(
         inverted=float(unordered.sum()) / cases,
         settings={
             "points": points,
-            "protocol": protocol.name,
+            "protocol": rules.name,
             "parametrization": parametrization,
             "dtype": dtype,
             "backend": ops.backend(),
@@ -251,15 +254,15 @@ def _evaluated(program, *arrays):
 
 
 def trajectory(
-    loss,
-    y_true,
-    start,
+    loss: str,
+    y_true: ArrayLike,
+    start: ArrayLike,
     *,
-    protocol="zheng",
-    parametrization=None,
-    dtype="float64",
-    arguments=None,
-):
+    protocol: str = "zheng",
+    parametrization: str | None = None,
+    dtype: str = "float64",
+    arguments: dict[str, Any] | None = None,
+) -> np.ndarray:
     """The way of boxes `start` to `y_true`, xyxy (n, 4) both: (K + 1, n, 4), in a float array.
 
     Arguments as in `simulate`. Adam's mean is over the n boxes.
@@ -287,8 +290,14 @@ def trajectory(
 
 
 def descent_direction(
-    loss, y_true, y_pred, *, parametrization="xyxy", dtype="float64", arguments=None
-):
+    loss: str,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    parametrization: str = "xyxy",
+    dtype: str = "float64",
+    arguments: dict[str, Any] | None = None,
+) -> np.ndarray:
     """Minus the gradient of every box's error (n, 4) in "xyxy" or "cxcywh"; boxes xyxy (n, 4)."""
     protocol, parametrization = check_settings("zheng", parametrization, dtype)
     tensor_loss, _ = get_loss(loss, arguments, protocol, dtype)
