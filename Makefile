@@ -24,7 +24,7 @@ help:
 	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
-	@echo "make lint         ruff"
+	@echo "make lint         ruff, and mypy over the public signatures"
 
 # uv is installed by pip and installs the rest in seconds.
 $(READY): pyproject.toml constraints.txt
@@ -55,6 +55,7 @@ test-slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 # PyTorch's default wheel on Linux is the CUDA build, several GB: only a build found through
 # PIP_FIND_LINKS is taken there.
@@ -113,4 +114,4 @@ test-page:
 endif
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) $(ADDONS_VENV) runs build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TORCH_VENV) $(ADDONS_VENV) runs build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
