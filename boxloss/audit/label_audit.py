@@ -211,9 +211,9 @@ class LabelAudit:
 
         loss: fills the box errors and terms of the page; None leaves them out.
         """
-        hidden = ("rank", "position", "corrected_", "correction", "suspected")
+        hidden = ("rank", "position")
         rows = [
-            {name: value for name, value in row.items() if not name.startswith(hidden)}
+            {name: value for name, value in row.items() if name not in hidden}
             for row in self.rows[:worst]
         ]
         report = BoxReport.from_rows(

@@ -15,7 +15,8 @@ COLOUR_LIMIT = 0.15  # share of a side at which colours saturate, as in `drawing
 KNOWN = {
     *("row", "image_id", "file_name", "annotation_id", "detection", "class", "prediction_class"),
     *("kind", "size", "score", "iou", "box_error"),
-    *(f"{prefix}_{side}" for prefix in ("truth", "prediction", "error") for side in SIDES),
+    *("suspected", "correction", "corrected_class", "corrected_category_id"),
+    *(f"{p}_{side}" for p in ("truth", "prediction", "error", "corrected") for side in SIDES),
 }
 
 
@@ -75,6 +76,7 @@ def page_content(report, title, pictured, cropped, compare=None, sort=None):
         },
         "terms": {name[5:]: [_number(row.get(name)) for row in rows] for name in terms},
         "extra": _extra(rows, terms),
+        "proposal": _proposal(rows, class_at),
         "compare": None if compare is None else _aligned(rows, compare),
     }
     # A name for these rows in these images: review marks in the browser are kept under it.
@@ -125,6 +127,20 @@ def _extra(rows, terms):
             continue
         extra[name] = [_number(value) for value in values]
     return extra
+
+
+def _proposal(rows, class_at):
+    """What an audit suspects and proposes, column by column; None where the rows have no such."""
+    if not any("suspected" in row for row in rows):
+        return None
+    names = [f"corrected_{side}" for side in SIDES]
+    boxes = [{name: row.get(name) for name in names} for row in rows]
+    return {
+        "suspected": [row.get("suspected") for row in rows],
+        "action": [row.get("correction") for row in rows],
+        "class": [class_at.get(row.get("corrected_class"), -1) for row in rows],
+        "box": _boxes(boxes, "corrected"),
+    }
 
 
 def _aligned(rows, other):

@@ -49,6 +49,22 @@ const predictionOf = (i) => boxOf(PAGE.rows.prediction, i);
 const errorsOf = (i) => boxOf(PAGE.rows.sides, i);
 const imageOf = (i) => PAGE.images[PAGE.rows.image[i]];
 const isTrue = (i) => PAGE.rows.own[i] === 1;
+const PROPOSAL = PAGE.proposal; // what an audit suspects and proposes, or null
+const proposedOf = (i) => (PROPOSAL ? boxOf(PROPOSAL.box, i) : null);
+const SUSPECTS = PROPOSAL ? [...new Set(PROPOSAL.suspected)].filter((name) => name !== null).sort() : [];
+const suspectOf = (i) => (PROPOSAL ? PROPOSAL.suspected[i] : null);
+
+/** The correction of row i in words, "" without one. */
+function proposalText(i) {
+  if (!PROPOSAL || PROPOSAL.action[i] === null) return "";
+  const action = PROPOSAL.action[i];
+  const name = PAGE.classes[PROPOSAL.class[i]];
+  if (action === "relabel" || action === "add") return `${action}: ${name}`;
+  const [from, to] = [truthOf(i), proposedOf(i)];
+  if (!from || !to) return action;
+  const moves = SIDES.map((side, s) => [side, to[s] - from[s]]).filter(([, by]) => Math.abs(by) >= 0.05);
+  return `${action}: ${moves.map(([side, by]) => `${side} ${signed(by)}`).join(", ") || "nowhere"}`;
+}
 
 /** Signed errors as shares of the true width and height. */
 function sharesOf(i) {
@@ -123,6 +139,10 @@ function defineColumns() {
   const byName = rankOf(PAGE.classes);
   addColumn("class", "class", Float64Array.from(rows.class, (c) => byName[c]), { text: (i) => PAGE.classes[rows.class[i]], up: true });
   addColumn("kind", "kind", Float64Array.from(rows.kind), { text: (i) => KINDS[rows.kind[i]] });
+  if (PROPOSAL) {
+    const place = new Map(SUSPECTS.map((name, s) => [name, s]));
+    addColumn("suspected", "suspected", Float64Array.from(PROPOSAL.suspected, (name) => place.get(name) ?? NaN), { text: (i) => suspectOf(i) ?? "", up: true });
+  }
   const byFile = rankOf(PAGE.images.map((image) => image.file_name));
   addColumn("file", "image", Float64Array.from(rows.image, (i) => byFile[i]), { text: (i) => imageOf(i).file_name, up: true });
 }

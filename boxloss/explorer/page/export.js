@@ -30,6 +30,11 @@ function recordOf(i) {
   Object.assign(record, { iou: rows.iou[i], box_error: rows.error[i] });
   for (const [name, values] of Object.entries(PAGE.terms)) record[`term_${name}`] = values[i];
   for (const [name, values] of Object.entries(PAGE.extra)) record[name] = values[i];
+  if (PROPOSAL) {
+    const box = proposedOf(i);
+    Object.assign(record, { suspected: suspectOf(i), correction: PROPOSAL.action[i], corrected_class: PAGE.classes[PROPOSAL.class[i]] ?? null });
+    SIDES.forEach((side, s) => (record[`corrected_${side}`] = box ? box[s] : null));
+  }
   if (other) record.change = Number.isFinite(COLUMNS.get("change").values[i]) ? COLUMNS.get("change").values[i] : null;
   record.review = markOf(i) === "open" ? null : markOf(i);
   return record;

@@ -18,6 +18,7 @@ function fillChips() {
     ["sizes", SIZES, (i) => PAGE.rows.size[i], true],
     ["verdicts", VERDICTS, verdictOf, false],
     ["marks", ["open", ...MARKS], markOf, false],
+    ["suspects", SUSPECTS, suspectOf, false],
   ];
   for (const [name, words, valueOf, numbered] of groups) {
     const counts = countBy(name, valueOf);
@@ -114,6 +115,7 @@ function startTheme() {
 function startWords() {
   $("title").textContent = PAGE.title;
   $("subtitle").textContent = PAGE.subtitle;
+  $("suspect-field").hidden = $("legend-proposal").hidden = !PROPOSAL;
   $("limit").textContent = `${Math.round(100 * LIMIT)} %`;
   const stops = Array.from({ length: 21 }, (_, i) => diverging((i - 10) / 10));
   $("ramp").style.background = `linear-gradient(90deg, ${stops.join(", ")})`;

@@ -37,14 +37,26 @@ function drawBoxes(svg, i, faint = false) {
       group.append(path);
     });
   }
+  if (!faint) drawProposal(group, i);
   svg.append(group);
+}
+
+/** The proposed box in dots and dashes; a box to remove is crossed out. */
+function drawProposal(group, i) {
+  const box = proposedOf(i);
+  const truth = truthOf(i);
+  let d = box && outline(box);
+  if (!box && truth && PROPOSAL?.action[i] === "remove") d = `M${truth[0]} ${truth[1]}L${truth[2]} ${truth[3]}M${truth[2]} ${truth[1]}L${truth[0]} ${truth[3]}`;
+  if (d) group.append(makeSvg("path", { class: "casing", d }), makeSvg("path", { class: "proposal", d }));
 }
 
 function describe(i) {
   const errors = errorsOf(i);
   const what = `${PAGE.classes[PAGE.rows.class[i]]}, ${KIND_WORDS[KINDS[PAGE.rows.kind[i]]]}`;
-  if (!errors) return what;
-  return `${what}; errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`;
+  const parts = [what];
+  if (errors) parts.push(`errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`);
+  if (suspectOf(i)) parts.push(`suspected ${suspectOf(i)}, proposed ${proposalText(i)}`);
+  return parts.join("; ");
 }
 
 /** The crop around row i; a plain ground where there is no picture. */
@@ -58,6 +70,15 @@ function cropOf(i) {
   }
   drawBoxes(svg, i);
   return svg;
+}
+
+/** What is proposed, in words at the upper left corner of the proposed box. */
+function drawProposalWords(svg, i, unit) {
+  const box = proposedOf(i) || (PROPOSAL?.action[i] === "remove" ? truthOf(i) : null);
+  if (!box) return;
+  const text = makeSvg("text", { class: "value proposed", x: box[0] + 6 * unit, y: box[1] + 17 * unit, "font-size": 13 * unit, "stroke-width": 4 * unit });
+  text.textContent = `${suspectOf(i)} → ${proposalText(i)}`;
+  svg.append(text);
 }
 
 /** Each edge's signed error beside it; `unit` is one screen pixel in the picture's own pixels. */

@@ -1,5 +1,5 @@
 // Which rows, in which order. What changes it ends in `select()` or `sortBy()`.
-const FILTER = { text: "", kinds: new Set(), sizes: new Set(), classes: new Set(), marks: new Set(), verdicts: new Set(), ranges: new Map() };
+const FILTER = { text: "", kinds: new Set(), sizes: new Set(), classes: new Set(), marks: new Set(), suspects: new Set(), verdicts: new Set(), ranges: new Map() };
 const SORT = { key: PAGE.sort in Object.fromEntries(COLUMNS) ? PAGE.sort : "error", down: true };
 const listeners = []; // called when the set of selected rows has changed
 const orderListeners = []; // called when the rows or their order have changed
@@ -13,6 +13,7 @@ function passes(i, except = null) {
   const rows = PAGE.rows;
   const chosen = (name, value) => name === except || !FILTER[name].size || FILTER[name].has(value);
   if (!chosen("kinds", rows.kind[i]) || !chosen("sizes", rows.size[i]) || !chosen("classes", rows.class[i])) return false;
+  if (!chosen("suspects", suspectOf(i))) return false;
   if (!chosen("marks", markOf(i)) || !chosen("verdicts", verdictOf(i))) return false;
   for (const [key, [low, high]] of FILTER.ranges) {
     if (`range:${key}` === except) continue;
@@ -66,7 +67,7 @@ function setRange(key, low, high) {
 function resetFilters() {
   FILTER.text = "";
   FILTER.ranges.clear();
-  for (const name of ["kinds", "sizes", "classes", "marks", "verdicts"]) FILTER[name].clear();
+  for (const name of ["kinds", "sizes", "classes", "marks", "suspects", "verdicts"]) FILTER[name].clear();
   $("search").value = "";
   select();
 }

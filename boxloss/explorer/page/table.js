@@ -89,8 +89,10 @@ function buildRow(place) {
   if (found >= 0 && found !== rows.class[i]) what.append(make("span", { class: "as", text: `predicted ${PAGE.classes[found]}` }));
   what.append(make("span", { class: "file", text: image.file_name, title: image.file_name }));
   what.append(make("small", { text: `${isTrue(i) ? `box ${rows.annotation[i]}` : `detection ${rows.detection[i]}`} · ${SIZES[rows.size[i]]}` }));
+  if (suspectOf(i)) what.append(make("small", { class: "propose", text: proposalText(i), title: proposalText(i) }));
   const kind = cell("kind", kindChip(rows.kind[i]));
   if (other && other.kind[i] !== null && other.kind[i] !== rows.kind[i]) kind.append(make("small", { text: `was ${KINDS[other.kind[i]]}` }));
+  if (suspectOf(i)) kind.append(make("small", { class: "suspect", text: suspectOf(i), title: proposalText(i) }));
   const errors = errorsOf(i);
   const shares = sharesOf(i);
   SIDES.forEach((_, side) => row.append(sideCell(errors && errors[side], shares && shares[side], side)));

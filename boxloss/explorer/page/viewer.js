@@ -45,7 +45,10 @@ function drawViewer() {
   drawBoxes(svg, i);
   const frame = $("viewer-picture").getBoundingClientRect();
   const unit = Math.max(view.width / Math.max(frame.width, 1), view.height / Math.max(frame.height, 1));
-  if ($("viewer-values").checked) drawValues(svg, i, unit);
+  if ($("viewer-values").checked) {
+    drawValues(svg, i, unit);
+    drawProposalWords(svg, i, unit);
+  }
   $("viewer-picture").replaceChildren(svg);
 }
 
@@ -56,6 +59,10 @@ function drawFacts(i) {
   fact("kind", kindChip(rows.kind[i]), ` ${KIND_WORDS[KINDS[rows.kind[i]]]}`);
   fact("class", PAGE.classes[rows.class[i]]);
   if (rows.predicted[i] >= 0) fact("predicted", `${PAGE.classes[rows.predicted[i]]} (${format(COLUMNS.get("score").values[i], 3)})`);
+  if (suspectOf(i)) {
+    fact("suspected", suspectOf(i));
+    fact("proposed", proposalText(i));
+  }
   fact("size", SIZES[rows.size[i]]);
   const errors = errorsOf(i);
   const shares = sharesOf(i);
@@ -67,6 +74,7 @@ function drawFacts(i) {
   const text = (box) => (box ? box.map((value) => format(value, 1)).join(", ") : "none");
   fact("truth", text(truthOf(i)));
   fact("prediction", text(predictionOf(i)));
+  if (proposedOf(i)) fact("proposed box", text(proposedOf(i)));
   if (other && other.kind[i] !== null) {
     fact(`in ${other.title}`, `${KINDS[other.kind[i]]}, box error ${format(other.error[i] ?? NaN, 6)}, IoU ${format(other.iou[i] ?? NaN, 4)}`);
     fact("change", `${signed(COLUMNS.get("change").values[i], 6)} (${verdictOf(i)})`);
