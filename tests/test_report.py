@@ -355,6 +355,24 @@ def test_explore_makes_the_page_from_a_peer_s_output_alone(tmp_path, capsys):
     assert (tmp_path / "page" / "boxes.csv").is_file()
 
 
+def test_explore_adds_what_a_run_tells_of_its_boxes(tmp_path, capsys):
+    from boxloss.cli import main
+
+    coco_files(tmp_path, pictures=False)
+    head = ",".join(evaluation.HISTORY_COLUMNS)
+    (tmp_path / "box_history.csv").write_text(
+        f"{head}\n3,a b.png,12,dog,9,0.5,0.25,0.5,0.5,1,0,2\n"
+    )
+    words = ["explore", "--truth", tmp_path / "truth.json", "--out", tmp_path / "page"]
+    words += ["--detections", tmp_path / "results.json", "--history", tmp_path]
+    assert main([str(word) for word in words]) == 0
+    assert json.loads(capsys.readouterr().out)["with_history"] == 1
+    content = page_data(tmp_path / "page" / "index.html")
+    place = content["rows"]["annotation"].index(12)
+    column = content["extra"]["history_mean_error"]
+    assert column[place] == 0.5 and column.count(None) == len(column) - 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["--truth", "a.json"], ["run", "--truth", "a.json"]])
 def test_explore_says_what_it_needs(arguments, capsys):
     from boxloss.cli import main

@@ -9,6 +9,8 @@ EPILOG = """examples:
   boxloss explore runs/demo
   boxloss explore --truth gt.json --detections results.json --images photos/ --out page/
   boxloss explore runs/new --compare runs/old
+  boxloss explore --truth train.json --detections found.json --images photos/ \\
+    --history runs/demo --out page/
 """
 
 
@@ -26,6 +28,10 @@ def add_arguments(parser):
         "--score", type=float, help="confidence from which on detections count (default: best F1)"
     )
     parser.add_argument("--compare", help="another run folder, or another detector's results")
+    parser.add_argument(
+        "--history",
+        help="a run that was trained on these boxes: its box_history.csv, drawn as a map",
+    )
     parser.add_argument("--worst", type=int, help="pictures for this many of the worst rows only")
     parser.add_argument("--title", help="heading of the page")
 
@@ -57,6 +63,7 @@ def run(args):
         return BoxReport.from_run(source, args.images, title)
 
     report = report_of(args.detections if from_coco else args.run, args.title)
+    known = report.add_history(args.history) if args.history else None
     other = report_of(args.compare, None) if args.compare else None
     out = args.out or args.run / "explorer"
     page = report.to_html(out, compare=other, worst=args.worst)
@@ -70,4 +77,5 @@ def run(args):
         "kinds": report.counts(),
         "score_threshold": report.score_threshold,
         "seconds": round(seconds, 3),
+        **({} if known is None else {"with_history": known}),
     }

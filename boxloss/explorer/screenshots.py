@@ -13,6 +13,8 @@ VIEWS = {
 def take_screenshots(index, folder, chromium=None):
     """Write page-light.png, page-dark.png, page-narrow.png and page-image.png; their paths.
 
+    Of a page with a training history, page-map.png too.
+
     index: path of the page's index.html. chromium: path of the browser (default: in PATH).
     """
     from playwright.sync_api import sync_playwright
@@ -39,6 +41,11 @@ def take_screenshots(index, folder, chromium=None):
                 page.locator("#rows .row .picture").first.click()
                 page.wait_for_timeout(500)
                 written.append(folder / "page-image.png")
+                page.screenshot(path=written[-1])
+                page.keyboard.press("Escape")
+            if name == "light" and page.locator("#cartography").is_visible():
+                page.locator("#cartography summary").click()
+                written.append(folder / "page-map.png")
                 page.screenshot(path=written[-1])
             page.close()
         browser.close()

@@ -13,7 +13,7 @@ from boxloss.files import write_atomically
 
 SCRIPTS = (
     *("data", "select", "review", "compare", "picture", "table"),
-    *("histogram", "summary", "viewer", "export", "main"),
+    *("histogram", "cartography", "summary", "viewer", "export", "main"),
 )
 
 

@@ -155,6 +155,14 @@ class BoxReport:
         report._subtitle = subtitle
         return report
 
+    def add_history(self, history):
+        """Add how each box fared in training: columns history_mean_error, history_forgotten, ...
+
+        history: a run folder, or its box_history.csv. Boxes are known by image and annotation id.
+        Returns how many of them the run had seen; 0 where it was trained on other images.
+        """
+        return evaluation.add_history(self.rows, evaluation.read_box_history(history))
+
     # What it gives --------------------------------------------------------------------------------
 
     def __len__(self) -> int:

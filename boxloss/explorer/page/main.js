@@ -128,6 +128,7 @@ function start() {
   startWords();
   startTable();
   startHistogram();
+  startCartography();
   startSummary();
   startViewer();
   startExport();
