@@ -601,6 +601,16 @@ def test_suspected_kinds_filter_and_boxes_to_remove_are_crossed_out(open_page, r
         )
 
 
+def test_a_proposal_stays_in_its_row_in_a_narrow_window(open_page):
+    page = open_page("audit")
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(300)
+    row = first_row(page)
+    words, sides = row.locator(".propose").bounding_box(), row.locator(".side").first.bounding_box()
+    assert words["height"] > 0 and words["y"] + words["height"] <= sides["y"] + 1
+    assert row.locator(".what b").bounding_box()["y"] >= row.bounding_box()["y"]
+
+
 def test_other_pages_speak_of_no_proposal(open_page):
     page = open_page()
     assert not page.locator("#suspect-field").is_visible()

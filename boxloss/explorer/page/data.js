@@ -62,8 +62,11 @@ function proposalText(i) {
   if (action === "relabel" || action === "add") return `${action}: ${name}`;
   const [from, to] = [truthOf(i), proposedOf(i)];
   if (!from || !to) return action;
-  const moves = SIDES.map((side, s) => [side, to[s] - from[s]]).filter(([, by]) => Math.abs(by) >= 0.05);
-  return `${action}: ${moves.map(([side, by]) => `${side} ${signed(by)}`).join(", ") || "nowhere"}`;
+  const by = SIDES.map((_, s) => to[s] - from[s]);
+  // Opposite sides that go the same way are one move of the box.
+  const whole = Math.abs(by[0] - by[2]) < 0.05 && Math.abs(by[1] - by[3]) < 0.05;
+  const moves = (whole ? [["x", by[0]], ["y", by[1]]] : SIDES.map((side, s) => [side, by[s]])).filter(([, far]) => Math.abs(far) >= 0.05);
+  return `${action}: ${moves.map(([side, far]) => `${side} ${signed(far)}`).join(", ") || "nowhere"}`;
 }
 
 /** Signed errors as shares of the true width and height. */

@@ -50,7 +50,9 @@ function sideCell(value, share, side) {
     cell.append(make("b", { text: "–" }));
     return cell;
   }
-  cell.append(make("small", { class: "name", text: SIDES[side] }), make("b", { text: signed(value) }), make("small", { text: `${signed(100 * share, Math.abs(share) < 1 ? 1 : 0)} %` }));
+  // In a cell this narrow what rounds to nothing is nothing.
+  const whole = (number) => (Math.abs(number) < 0.05 ? 0 : number);
+  cell.append(make("small", { class: "name", text: SIDES[side] }), make("b", { text: signed(whole(value)) }), make("small", { text: `${signed(whole(100 * share), Math.abs(share) < 1 ? 1 : 0)} %` }));
   cell.style.setProperty("--tint", diverging(share / LIMIT));
   cell.style.setProperty("--share", `${Math.min(Math.abs(share) / LIMIT, 1) * 60}%`);
   return cell;

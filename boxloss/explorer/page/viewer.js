@@ -70,7 +70,7 @@ function drawFacts(i) {
   fact("IoU", format(COLUMNS.get("iou").values[i], 4));
   fact(`box error (${PAGE.loss})`, format(COLUMNS.get("error").values[i], 6));
   for (const [name, values] of Object.entries(PAGE.terms)) fact(name, format(values[i], 6));
-  for (const [name, values] of Object.entries(PAGE.extra)) fact(name, format(values[i], 4));
+  for (const [name, values] of Object.entries(PAGE.extra)) fact(name.replaceAll("_", " "), format(values[i], 4));
   const text = (box) => (box ? box.map((value) => format(value, 1)).join(", ") : "none");
   fact("truth", text(truthOf(i)));
   fact("prediction", text(predictionOf(i)));
