@@ -284,7 +284,10 @@ def test_padding_changes_neither_value_nor_gradient(name, garbage):
     value, gradient = value_and_gradient(lambda p: loss(y_true, p), y_pred)
     padded, slope = value_and_gradient(lambda p: loss(padded_true, p), padded_pred)
     np.testing.assert_allclose(padded, value, rtol=1e-6)
-    np.testing.assert_allclose(slope[:, :5], gradient, rtol=1e-5, atol=1e-9)
+    # Other shapes are fused in another way: what cancels, as in an angle's gradient, differs by last
+    # bits of what is large.
+    rounding = 1e-6 * np.abs(gradient).max()
+    np.testing.assert_allclose(slope[:, :5], gradient, rtol=1e-5, atol=rounding)
     np.testing.assert_array_equal(slope[:, 5:], np.zeros_like(slope[:, 5:]))
     for field in loss.tensors(padded_true, padded_pred).numpy()[:3]:
         if field is not None:
