@@ -9,7 +9,15 @@ import numpy as np
 from boxloss import evaluation
 from boxloss.audit.corrections import SIDES, corrected, correction, write_new
 from boxloss.audit.evidence import gather, uncovered
-from boxloss.audit.scores import KINDS, SUSPECT, annotation_scores, missing_scores, names_of
+from boxloss.audit.scores import (
+    HISTORY_WEIGHT,
+    KINDS,
+    SUSPECT,
+    annotation_scores,
+    history_scores,
+    missing_scores,
+    names_of,
+)
 from boxloss.audit.source import open_truth
 from boxloss.audit.table import write_audit_csv
 from boxloss.evaluation.sides import DetectionsLike, TruthLike
@@ -31,13 +39,18 @@ class LabelAudit:
             file.
         images: the image folder, for the page's pictures; not needed for numbers.
         score_threshold: detections below it do not exist.
+        history: a run that was trained on these labels, its folder or its box_history.csv: boxes
+            that it seldom found in its epochs become more suspicious. ValueError where it knows
+            none of the boxes.
 
     Attributes:
         rows: list of dicts, the most suspicious first: one an annotation that counts, one a place
             where an object may be missing. See `table`.
         scores: {kind: (n,)} decades of each annotation, in the order of the truth, 0 for "missing".
-        suspicion: (n,), the largest of them. places: (k,) positions in `detections` of possible
-            missing objects; place_scores: (k,) decades; place_values: (k,) in [0, 1], falling.
+        history: (n,) decades of the training history, 0 without.
+        suspicion: (n,), the largest of the kinds', and half of the history's on top. places: (k,)
+            positions in `detections` of possible missing objects; place_scores: (k,) decades;
+            place_values: (k,) in [0, 1], falling.
         truth, detections: `evaluation.Truth` and `evaluation.Detections`.
     """
 
@@ -48,14 +61,28 @@ class LabelAudit:
         images: PathLike | None = None,
         *,
         score_threshold: float = 0.05,
+        history: PathLike | None = None,
     ) -> None:
         self._inputs, self._images = (truth, detections), images
         self._content, self.truth, self._source = open_truth(truth, images)
         found = evaluation.Detections.of(detections, self.truth)
         self.detections = at_least(found, score_threshold)
         self._evidence = gather(self.truth, self.detections)
+        self._past = None if history is None else self._past_of(history)
         self._score()
         self.rows = self._ranked()
+
+    def _past_of(self, history):
+        """Of each annotation what the history tells of it, an empty dict where nothing."""
+        truth, known = self.truth, evaluation.read_box_history(history)
+        keys = zip(truth.image, truth.annotation_ids, strict=True)
+        past = [known.get((str(truth.images[i]["id"]), str(number)), {}) for i, number in keys]
+        if not any(past):
+            raise ValueError(
+                "`history` must be of a run that was trained on these boxes. "
+                f"Received: {len(known)} boxes, none of which is among the {len(truth)}"
+            )
+        return past
 
     def _score(self):
         evidence, counted = self._evidence, ~self.truth.ignored
@@ -64,7 +91,9 @@ class LabelAudit:
         confidence[has] = self.detections.score[evidence.owner[has]]
         self.scores = annotation_scores(evidence, confidence, counted)
         self.scores["missing"] = np.zeros(len(self.truth))
-        self.suspicion = np.max(list(self.scores.values()), axis=0)
+        found = [past.get("history_found", np.nan) for past in self._past or [{}] * len(counted)]
+        self.history = history_scores(np.array(found, "float64"), counted)
+        self.suspicion = np.max(list(self.scores.values()), axis=0) + HISTORY_WEIGHT * self.history
         self._suspected = names_of(self.scores, evidence.errors, confidence)
         self.places, self.place_values = uncovered(self.detections, evidence)
         self.place_scores = missing_scores(self.place_values, np.count_nonzero(counted))
@@ -94,6 +123,8 @@ class LabelAudit:
             self._evidence.other_label[i],
         )
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
+        if self._past is not None:
+            scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
         return row | scores | self._correction(change) | {"position": int(i)}
 
     def _place_row(self, j):
@@ -158,6 +189,7 @@ class LabelAudit:
         so wrong. suspected: the kind of error, one of `KINDS`; suspicion_shift ...: of each kind.
         correction: "move", "relabel", "remove" or "add"; corrected_class, corrected_x1 ...: the box
         as it should be, by the detection. position: place of the annotation in the file.
+        With a history: suspicion_history, and its columns as history_mean_error and so on.
         """
         return [dict(row) for row in self.rows]
 
@@ -223,7 +255,10 @@ class LabelAudit:
             loss=loss,
             title=title,
             subtitle=f"{len(rows)} most suspicious of {len(self.rows)} · 10^-suspicion of the "
-            "ordinary boxes look so wrong",
+            "ordinary boxes look so wrong"
+            + (
+                "" if self._past is None else "; half the decades of the training history are added"
+            ),
         )
         return report.to_html(folder, sort="extra:suspicion")
 

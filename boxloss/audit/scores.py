@@ -19,6 +19,7 @@ SURE = 0.3  # score from which on the own detection says that there is an object
 # What a share p of the boxes reaches is at most as surprising as p^2 would be: a detector that
 # misses one object in twenty altogether does not make those boxes the worst of the set.
 MOST_DECADES = 2.0
+HISTORY_WEIGHT = 0.5  # decades that a decade of the training history adds to the suspicion
 NEAR_IOU = 0.5  # two annotations that overlap by less are two objects
 
 
@@ -61,6 +62,17 @@ def annotation_scores(evidence, confidence, counted):
         scores[kind][counted] = surprise(values[counted])
     # That nothing supports a box does not yet speak for another class.
     scores["swap"][raw["swap"] <= 0] = 0.0
+    return scores
+
+
+def history_scores(found, counted):
+    """Decades (n,) of boxes that training seldom found; 0 where that is unknown or not counted.
+
+    found: (n,) share of the epochs in which each was found, NaN where the run did not see it.
+    """
+    known = counted & np.isfinite(found)
+    scores = np.zeros(len(found))
+    scores[known] = surprise(1.0 - found[known])
     return scores
 
 

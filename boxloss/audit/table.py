@@ -19,9 +19,13 @@ COLUMNS = (
 def write_audit_csv(rows, path):
     """Write rows of `LabelAudit.table` as CSV (UTF-8, one header line); None is an empty field.
 
+    Rows of an audit with a history have its columns at the end.
+
     Coordinates are pixels with 2 decimals, other numbers have 3 decimals.
     """
-    write_csv(path, COLUMNS, ([_text(name, row[name]) for name in COLUMNS] for row in rows))
+    added = dict.fromkeys(name for row in rows for name in row if "history" in name)
+    columns = (*COLUMNS, *added)
+    write_csv(path, columns, ([_text(name, row.get(name)) for name in columns] for row in rows))
 
 
 def _text(name, value):

@@ -8,6 +8,8 @@ HELP = "Rank annotations by how wrong they look: a table, a page, and a proposal
 EPILOG = """examples:
   boxloss audit --truth gt.json --detections results.json --images photos/ --out audit/
   boxloss audit --truth gt.json --images photos/ --folds 3 --epochs 40 --out audit/
+  boxloss audit --truth train.json --detections results.json --images photos/ \\
+    --history runs/first --out audit/
   boxloss audit runs/first
 
 OUT then holds audit.csv (every annotation, the most suspicious first), index.html (the worst of
@@ -25,6 +27,9 @@ def add_arguments(parser):
     data.add_argument("--truth", help="the labels: COCO JSON, or a VOC or YOLO folder")
     data.add_argument("--detections", help="COCO results JSON of any detector")
     data.add_argument("--images", help="the image folder")
+    data.add_argument(
+        "--history", help="a run that was trained on these labels: what it seldom found counts more"
+    )
     data.add_argument("--out", type=pathlib.Path, help="folder to write (default: RUN/audit)")
     data.add_argument(
         "--score",
@@ -62,7 +67,7 @@ def run(args):
     truth, detections, images, out = sources(args)
     out.mkdir(parents=True, exist_ok=True)
     made = time.monotonic()
-    audit = LabelAudit(truth, detections, images, score_threshold=args.score)
+    audit = LabelAudit(truth, detections, images, score_threshold=args.score, history=args.history)
     seconds = time.monotonic() - made
     corrected = out / "corrected.json"
     proposal = audit.to_coco(corrected, args.correct_from)

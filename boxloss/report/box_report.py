@@ -155,7 +155,7 @@ class BoxReport:
         report._subtitle = subtitle
         return report
 
-    def add_history(self, history):
+    def add_history(self, history: PathLike) -> int:
         """Add how each box fared in training: columns history_mean_error, history_forgotten, ...
 
         history: a run folder, or its box_history.csv. Boxes are known by image and annotation id.
