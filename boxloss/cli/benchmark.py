@@ -11,8 +11,9 @@ EPILOG = """examples:
   boxloss benchmark page --boxes 10000
   boxloss benchmark import
   boxloss benchmark audit --truth gt.json --detections results.json --out benchmarks
+  boxloss benchmark history --out benchmarks/history
 """
-PARTS = ("losses", "assignment", "training", "page", "import", "audit")
+PARTS = ("losses", "assignment", "training", "page", "import", "audit", "history")
 
 
 def add_arguments(parser):
