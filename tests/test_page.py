@@ -565,6 +565,15 @@ def test_suspicion_and_proposal_are_words_too(open_page, reports):
         assert shown.locator(".propose").inner_text().startswith(row["correction"])
         label = shown.locator("svg.crop").get_attribute("aria-label")
         assert f"suspected {row['suspected']}, proposed {row['correction']}" in label
+    names = {"shift": ("x", "y"), "resize": ("width", "height")}
+    for kind, of in names.items():
+        page.click(f'[data-chip="suspects:{kind}"]')
+        row = next(r for r in rows if r["correction"] == "move" and r["suspected"] == kind)
+        x, y = (row[f"corrected_{s}2"] - row[f"truth_{s}2"] for s in "xy")
+        scale = 2 if kind == "resize" else 1
+        words = f"move: {of[0]} {scale * x:+.1f}, {of[1]} {scale * y:+.1f}".replace("-", "−")
+        assert first_row(page).locator(".propose").inner_text() == words
+        page.click(f'[data-chip="suspects:{kind}"]')
     row = next(r for r in rows if r["correction"] == "move" and r["suspected"] == "edge")
     page.select_option("#sort-column", "extra:suspicion")
     page.click('[data-chip="suspects:edge"]')

@@ -63,9 +63,12 @@ function proposalText(i) {
   const [from, to] = [truthOf(i), proposedOf(i)];
   if (!from || !to) return action;
   const by = SIDES.map((_, s) => to[s] - from[s]);
-  // Opposite sides that go the same way are one move of the box.
-  const whole = Math.abs(by[0] - by[2]) < 0.05 && Math.abs(by[1] - by[3]) < 0.05;
-  const moves = (whole ? [["x", by[0]], ["y", by[1]]] : SIDES.map((side, s) => [side, by[s]])).filter(([, far]) => Math.abs(far) >= 0.05);
+  // Opposite sides that go the same way are one move of the box, those that go apart one of its size.
+  const opposite = (sign) => Math.abs(by[0] - sign * by[2]) < 0.05 && Math.abs(by[1] - sign * by[3]) < 0.05;
+  let moves = SIDES.map((side, s) => [side, by[s]]);
+  if (opposite(1)) moves = [["x", by[0]], ["y", by[1]]];
+  else if (opposite(-1)) moves = [["width", 2 * by[2]], ["height", 2 * by[3]]];
+  moves = moves.filter(([, far]) => Math.abs(far) >= 0.05);
   return `${action}: ${moves.map(([side, far]) => `${side} ${signed(far)}`).join(", ") || "nowhere"}`;
 }
 
