@@ -284,8 +284,8 @@ def test_padding_changes_neither_value_nor_gradient(name, garbage):
     value, gradient = value_and_gradient(lambda p: loss(y_true, p), y_pred)
     padded, slope = value_and_gradient(lambda p: loss(padded_true, p), padded_pred)
     np.testing.assert_allclose(padded, value, rtol=1e-6)
-    # Other shapes are fused in another way: what cancels, as in an angle's gradient, differs by last
-    # bits of what is large.
+    # Other shapes are fused in another way: what cancels, as in an angle's gradient, differs by the
+    # last bits of what is large.
     rounding = 1e-6 * np.abs(gradient).max()
     np.testing.assert_allclose(slope[:, :5], gradient, rtol=1e-5, atol=rounding)
     np.testing.assert_array_equal(slope[:, 5:], np.zeros_like(slope[:, 5:]))
