@@ -13,6 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
 	test_metrics.py test_rotated.py test_uncertainty.py test_statistical_losses.py \
 	test_class_losses.py test_coders.py test_assigners.py test_assignment.py test_compat.py))
+# One test at a time to each worker, the longest first (tests/conftest.py).
+SLOW := -n 2 --maxschedchunk 1 -q -rfEs
 VALUES := tests/test_losses.py -k "checked or oracle or mask_hides"
 
 .PHONY: help demo test test-slow test-torch test-addons test-page lint clean
@@ -43,14 +45,15 @@ demo: $(READY)
 	$(BIN)/python scripts/picture.py $(DEMO)/run
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -q -rs
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(VALUES)
+	$(BIN)/python -m pytest -n 2 -q -rfEs
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(VALUES)
 
 test-slow: $(READY)
 	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt keras-hub
-	$(BIN)/python -m pytest -n 2 -q -rs -m slow --ignore=tests/test_descent.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs -m slow tests/test_descent.py
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rs $(MATHEMATICS)
+	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py
+	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SLOW) -m slow tests/test_descent.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -73,7 +76,7 @@ $(TORCH_READY): pyproject.toml constraints.txt
 
 ifneq ($(TORCH_FOUND),)
 test-torch: $(TORCH_READY)
-	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rs -m "not slow and not page and not addons" \
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not addons" \
 		$(MATHEMATICS) $(wildcard tests/test_torch.py)
 else
 test-torch:
@@ -94,7 +97,7 @@ $(ADDONS_READY): pyproject.toml constraints.txt
 
 ifneq ($(ADDONS_PYTHON),)
 test-addons: $(ADDONS_READY)
-	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -rs -m "not slow and not page and not torch" \
+	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not torch" \
 		tests/test_losses.py $(wildcard $(addprefix tests/,test_addons.py test_mining.py \
 		test_metrics.py test_compat.py test_replicas.py))
 else
@@ -107,7 +110,7 @@ CHROMIUM := $(firstword $(foreach browser,chromium chromium-browser google-chrom
 ifneq ($(CHROMIUM),)
 test-page: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python playwright
-	$(BIN)/python -m pytest -q -rs -m page
+	$(BIN)/python -m pytest -q -rfEs -m page
 else
 test-page:
 	@echo "skipped: no Chromium here"

@@ -13,6 +13,34 @@ if os.environ.get("KERAS_BACKEND") == "jax":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
+class _FailuresAtOnce:
+    """Names a failure when it happens: a run that is stopped by its time still tells."""
+
+    def __init__(self, terminal):
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.terminal.write_line(f"\nFAILED {report.nodeid}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:  # a worker has none
+        config.pluginmanager.register(_FailuresAtOnce(terminal))
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, by `slow(seconds)`: no worker sits beside one that ends alone."""
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item):
+    marker = item.get_closest_marker("slow")
+    return marker.args[0] if marker and marker.args else 0
+
+
 @pytest.fixture(scope="session")
 def bccd():
     """The folder of real images, where this machine has it."""

@@ -114,7 +114,7 @@ def test_help_has_three_examples_and_the_defaults(command, capsys):
     assert "(default: " in printed
 
 
-@pytest.mark.slow
+@pytest.mark.slow(63)
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_share_the_batches(shapes, tmp_path, backend):
     # Ten images, eight of them for training: batches of 4, 4 on two devices.

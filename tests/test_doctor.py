@@ -61,7 +61,7 @@ def test_it_works_where_no_backend_does():
     assert "backend  none: " in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_the_import_is_timed(capsys):
     assert cli.main(["benchmark", "import", "--rounds", "1"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -47,7 +47,7 @@ def write_voc(folder, count, seed):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(600)
 def test_a_voc_folder_of_many_sizes_trains_with_no_flag_but_the_paths(tmp_path, capsys):
     write_voc(tmp_path, 200, seed=11)
     words = ("--images", tmp_path / "JPEGImages", "--annotations", tmp_path / "Annotations")
@@ -59,7 +59,7 @@ def test_a_voc_folder_of_many_sizes_trains_with_no_flag_but_the_paths(tmp_path, 
     assert metrics["AP50"] >= 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.slow(60)
 def test_bccd_from_coco_and_from_voc_has_equal_losses(bccd, tmp_path):
     losses = []
     for annotations in ("{}.json", "voc/{}"):

@@ -62,7 +62,7 @@ def test_the_normalizers_train_differently(devices):
             assert np.abs(a - b).max() > 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.slow(35)
 def test_two_processes_give_the_weights_and_losses_of_one(devices):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

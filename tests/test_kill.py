@@ -52,7 +52,7 @@ def killed_run(command, out, seed):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(250)
 @pytest.mark.parametrize("deterministic", [True, False], ids=["deterministic", "free"])
 def test_ten_kills_change_nothing(tmp_path, deterministic):
     synthetic.write(tmp_path / "shapes", 200, seed=5, image_size=96)

@@ -1,15 +1,12 @@
 """Laws that every loss in the registry obeys, on drawn batches.
 
 A batch is drawn as a seed and a few choices (sizes, ties, degenerate pairs, which rows are boxes),
-so that shapes stay the same and an example is cheap. `BOXLOSS_EXAMPLES=100` draws more of each, as
-the slow test does. A loss is covered by being registered: whether a law of geometry holds for it is
-asked of its oracle, the formula in plain Python.
+so that shapes stay the same and an example is cheap. `BOXLOSS_EXAMPLES=12` draws more of each, as
+`make test-slow` does. A loss is covered by being registered: whether a law of geometry holds for it
+is asked of its oracle, the formula in plain Python.
 """
 
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -255,15 +252,3 @@ def test_a_format_and_back_is_the_same_box(box_format, data):
     shape = data.draw(st.sampled_from([None, (480.0, 640.0), (1.0, 3000.0)]))
     written = box_formats.from_xyxy(as_tensor(boxes), box_format, shape)
     close(as_numpy(box_formats.to_xyxy(written, box_format, shape)), boxes, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.slow
-def test_the_laws_hold_on_many_more_batches():
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "BOXLOSS_EXAMPLES": "60"},
-        cwd=pathlib.Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout[-6000:]

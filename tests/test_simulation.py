@@ -138,7 +138,7 @@ def test_five_hundred_points_give_the_sums_of_the_exact_gradients(name):
     assert_sums(result, VOGEL_500[name], (0, 0, 0, 1))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 @pytest.mark.parametrize("name", MATLAB_5000_XYXY)
 def test_the_full_run_in_corners_gives_the_published_sums(name):
     result = simulation.simulate(name, points="matlab5000", parametrization="xyxy")
@@ -191,7 +191,7 @@ def test_the_smallest_rows_of_the_tables_come_out_again():
         assert_row(key, smallest, rows[smallest])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(285)
 def test_every_row_of_the_tables_comes_out_again():
     for key, rows in table_rows().items():
         for name, cells in rows.items():
