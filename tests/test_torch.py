@@ -156,6 +156,29 @@ def test_fit_trains_and_saves_on_torch(tmp_path):
     )
 
 
+def test_the_detector_trains_on_torch():
+    from boxloss.detector import Detector
+    from boxloss.training import Criterion, FlatAdam, TrainingModel, box_loss
+
+    keras.utils.set_random_seed(0)
+    detector = Detector(["a", "b"], image_size=64, bins=16)
+    model = TrainingModel(detector, Criterion(box_loss("wiou"), bins=16), image_count=4)
+    model.compile(FlatAdam(2e-3))
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 30, (4, 2, 2))
+    y = {
+        "boxes": np.concatenate([corner, corner + 20], axis=-1).astype("float32"),
+        "labels": rng.integers(0, 2, (4, 2)).astype("int32"),
+        "ignore": np.zeros((4, 2), bool),
+        "index": np.arange(4, dtype="int32"),
+    }
+    x = rng.uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    losses = model.fit(x, y, batch_size=4, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    (mean,) = model.loss_states
+    assert abs(float(mean.value) - 1.0) > 1e-3  # WIoU's running mean has moved
+
+
 def test_operations_keep_float64():
     from boxloss import ops_float64
 

@@ -67,7 +67,8 @@ class Detector(keras.Model):
             ops.reshape(level, (-1, level.shape[1] * level.shape[2], depth)) for level in levels
         ]
         raw = ops.concatenate(flat, axis=1)  # (B, A, sides + C)
-        points, strides = coders.grid(height, width, STRIDES)
+        # PyTorch multiplies its tensors by tensors only.
+        points, strides = map(ops.convert_to_tensor, coders.grid(height, width, STRIDES))
         sides = raw[..., : self.sides]
         distances = coders.expected_bins(sides, self.bins) if self.bins else ops.softplus(sides)
         outputs = {
