@@ -1,5 +1,6 @@
 """The detector: shapes, NMS against plain loops, the way back to the original image, files."""
 
+import importlib.util
 import sys
 
 import keras
@@ -178,6 +179,50 @@ def test_a_saved_model_gives_the_detectors_boxes(tmp_path, bins):
     np.testing.assert_allclose(found["scores"], scores, atol=1e-4)
     with pytest.raises(ValueError, match="`path` must not exist yet. Received: path="):
         export(detector, tmp_path / "saved")
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow writes ONNX files")
+def test_an_onnx_file_gives_the_detectors_boxes(tmp_path):
+    pytest.importorskip("tf2onnx", reason="ONNX files need tf2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX files need onnxruntime")
+    from boxloss.detector import export
+
+    keras.utils.set_random_seed(3)
+    detector = Detector(["a", "b"], image_size=64, bins=16)
+    assert export(detector, tmp_path / "a.onnx", "onnx")["difference"] <= 1e-4
+    images = np.random.default_rng(1).uniform(0, 255, (3, 64, 64, 3)).astype("float32")
+    session = onnxruntime.InferenceSession(str(tmp_path / "a.onnx"))
+    boxes, scores = session.run(["boxes", "scores"], {"images": images})
+    expected = detector(images)
+    np.testing.assert_allclose(boxes, expected["boxes"], rtol=1e-4, atol=64 * 1e-4)
+    expected = 1 / (1 + np.exp(-np.asarray(expected["logits"], "float64")))
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends refuse first")
+def test_what_onnx_needs_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    from boxloss.detector import export
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError) as error:
+        export(Detector(["a"], image_size=64), tmp_path / "a.onnx", "onnx")
+    assert str(error.value) == (
+        "ONNX needs tf2onnx and onnxruntime: pip install tf2onnx onnxruntime. "
+        "Received: no tf2onnx, no onnxruntime"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_backends_are_told_how_to_export(tmp_path, monkeypatch):
+    from boxloss.detector import export
+
+    monkeypatch.setattr(ops, "backend", lambda: "torch")
+    with pytest.raises(ValueError) as error:
+        export(Detector(["a"], image_size=64), tmp_path / "saved")
+    assert str(error.value) == (
+        "export needs the TensorFlow backend, where detectors of other backends load as well: "
+        "KERAS_BACKEND=tensorflow boxloss export. Received: backend 'torch'"
+    )
 
 
 def test_an_export_that_differs_is_refused(tmp_path, monkeypatch):

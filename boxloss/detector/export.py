@@ -1,5 +1,6 @@
 """A detector as a SavedModel or an ONNX file, for programs without boxloss."""
 
+import importlib.util
 import pathlib
 from typing import Any
 
@@ -25,14 +26,15 @@ def export(
     and "scores" (B, A, C) in [0, 1], of all A locations. `boxloss.detector.suppress` is the NMS
     that `predict` applies to them.
 
-    format: "saved_model" (a folder; TensorFlow backend) or "onnx" (a file; what it needs, Keras
-    tells).
+    format: "saved_model" (a folder) or "onnx" (a file; needs tf2onnx and onnxruntime). Both are
+    written on the TensorFlow backend only, also for a detector that was trained on another.
 
     Returns: a dict: "path", "size", "classes", and "difference", the largest one of boxes (as a
         share of the side) and scores on two random images. Raises ValueError where `path` exists,
-        and where the difference is above 1e-4.
+        on another backend, where a package is missing, and where the difference is above 1e-4.
     """
     checks.one_of("format", format, tuple(FORMATS))
+    _check_stack(format)
     path, size = pathlib.Path(path), size or detector.image_size
     if path.exists():
         raise ValueError(f"`path` must not exist yet. Received: path={str(path)!r}")
@@ -40,6 +42,7 @@ def export(
     outputs = detector(images)
     scores = keras.layers.Activation("sigmoid", name="scores")(outputs["logits"])
     model = keras.Model(images, {"boxes": outputs["boxes"], "scores": scores}, name="exported")
+    model(np.zeros((1, size, size, 3), "float32"))  # Keras exports models that have been called
     model.export(str(path), format=FORMATS[format], verbose=False)
     squares = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
     expected = raw_predictions(detector, squares)
@@ -61,6 +64,23 @@ def export(
     }
 
 
+def _check_stack(format):
+    """ValueError where this backend or this environment cannot write `format`."""
+    if ops.backend() != "tensorflow":
+        # From PyTorch Keras writes outputs without names; from JAX nothing has been tried.
+        raise ValueError(
+            "export needs the TensorFlow backend, where detectors of other backends load as well: "
+            f"KERAS_BACKEND=tensorflow boxloss export. Received: backend {ops.backend()!r}"
+        )
+    wanted = ("tf2onnx", "onnxruntime") if format == "onnx" else ()
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"ONNX needs {' and '.join(wanted)}: pip install {' '.join(wanted)}. "
+            f"Received: no {', no '.join(missing)}"
+        )
+
+
 def _run(path, format, squares):
     """Boxes and scores by the runtime of the format, not by boxloss."""
     if format == "saved_model":
@@ -69,15 +89,7 @@ def _run(path, format, squares):
         loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
         outputs = loaded.serve(tf.constant(squares))
         return [ops.convert_to_numpy(outputs[name]) for name in ("boxes", "scores")]
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ValueError(
-            "onnxruntime must be installed to check an ONNX file (pip install onnxruntime). "
-            f"Received: none; {path} was written and not checked"
-        ) from None
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(str(path))
-    names = [output.name for output in session.get_outputs()]
-    outputs = session.run(None, {session.get_inputs()[0].name: squares})
-    by_depth = dict(zip(names, outputs, strict=True))
-    return [by_depth["boxes"], by_depth["scores"]]
+    return session.run(["boxes", "scores"], {"images": squares})
