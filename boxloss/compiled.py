@@ -28,20 +28,22 @@ UNSEEN = 8  # Calls operation by operation, before the graph for all shapes is b
 def box_terms(formula, y_true, y_pred, mask=None):
     """`formula(true, pred)` of the sides of boxes: two tuples of tensors (...), to named terms.
 
-    `y_true` (..., K), `y_pred` (..., L). The terms are tensors (...). With `mask` (...) it is
-    `formula(true, pred, mask)`.
+    `y_true` (..., K), `y_pred` (..., L). The terms are tensors (...). Where `mask` (...) is False
+    is padding, filled before the arithmetic.
     """
+
+    def filled(y_true, y_pred):
+        return formula(*(boxes.fill_sides(boxes.split(x), mask) for x in (y_true, y_pred)))
+
     if not _in_one_loop(y_pred):
-        masks = () if mask is None else (mask,)
-        return formula(boxes.split(y_true), boxes.split(y_pred), *masks)
+        return filled(y_true, y_pred)
     import tensorflow as tf
 
     names = []
 
     @tf.custom_gradient
     def terms_of(y_true, y_pred):
-        masks = () if mask is None else (mask,)
-        terms = formula(boxes.split(y_true), boxes.split(y_pred), *masks)
+        terms = filled(y_true, y_pred)
         names[:] = terms
 
         def gradient(*upstream):
@@ -101,8 +103,8 @@ def _one_loop_gradient(formula, y_true, y_pred, mask, upstream):
         sides = [repeated(x, like) for x in (y_true, y_pred)]
         with tf.GradientTape() as tape:
             tape.watch(sides[index])
-            masks = () if mask is None else (tf.broadcast_to(mask[..., None], tf.shape(like)),)
-            terms = formula(*sides, *masks).values()
+            masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
+            terms = formula(*(boxes.fill_sides(x, masks) for x in sides)).values()
         gradients = tape.gradient(
             list(terms),
             sides[index],
@@ -119,13 +121,15 @@ def _one_loop_gradient(formula, y_true, y_pred, mask, upstream):
 class Compiled:
     """`function(*tensors)`, any of them None, compiled where that pays; same value, same gradient.
 
-    `function` must be pure: tensors in, a tensor or a structure of tensors out. `traces` counts how
-    often it was traced.
+    `function` must be pure: tensors in, a tensor or a structure of tensors out; `is_scalar` tells
+    that it is one tensor (). `traces` counts how often it was traced.
     """
 
-    def __init__(self, function):
+    def __init__(self, function, is_scalar=False):
         self.function = function
+        self.is_scalar = is_scalar
         self.traces = 0
+        self._programs = {}
         self._calls = collections.Counter()
         self._unseen = 0
 
@@ -175,83 +179,141 @@ class Compiled:
             # In someone's graph: a cluster of its own where the shapes are known.
             known = all(x is None or x.shape.is_fully_defined() for x in tensors)
             return self.function(*tensors) if ops.in_xla() or not known else self._xla(tensors)
-        signature = tuple(x if x is None else (x.dtype, *x.shape) for x in tensors)
-        if self._is_worth_it(signature):
+        if self._is_worth_it(_signature(tensors)):
             return self._xla(tensors)
         self._unseen += 1
         return (self.function if self._unseen <= UNSEEN else self._graph)(*tensors)
-
-    def _traced(self, *tensors):
-        self.traces += 1
-        return self.function(*tensors)
 
     @functools.cached_property
     def _graph(self):
         import tensorflow as tf
 
-        return tf.function(self._traced, reduce_retracing=True, autograph=False)
-
-    @functools.cached_property
-    def _forward(self):
-        import tensorflow as tf
-
-        return tf.function(self._traced, jit_compile=True, autograph=False)
-
-    @functools.cache  # noqa: B019 - as many as there are arguments
-    def _backward(self, index):
-        """The gradient for one argument, a function of all arguments and of the upstream ones."""
-        import tensorflow as tf
-
-        def backward(tensors, upstream):
+        def traced(*tensors):
             self.traces += 1
-            return self._gradient(index, tensors, upstream)
+            return self.function(*tensors)
 
-        return tf.function(backward, jit_compile=True, autograph=False)
+        return tf.function(traced, reduce_retracing=True, autograph=False)
 
-    def _gradient(self, index, tensors, upstream):
+    def _program(self, key, function, tensors):
+        """`function(*tensors)` compiled by XLA, a call without arguments; `key` names the function.
+
+        It is traced here and not where it runs, in `stop_recording`, which would make the tapes
+        inside it deaf. And it is traced for these shapes alone: tf.function would look at each
+        argument of each call again.
+        """
+        import tensorflow as tf
+
+        places = [index for index, x in enumerate(tensors) if x is not None]
+        present = [tensors[index] for index in places]
+
+        def traced(*present):
+            self.traces += 1
+            arguments = [None] * len(tensors)
+            for index, x in zip(places, present, strict=True):
+                arguments[index] = x
+            return function(*arguments)
+
+        key = (key, _signature(tensors))
+        program = self._programs.get(key)
+        if program is None:
+            specs = [tf.TensorSpec(x.shape, x.dtype) for x in present]
+            compiled = tf.function(traced, jit_compile=True, autograph=False)
+            program = compiled.get_concrete_function(*specs)
+            if tf.executing_eagerly():  # what belongs to someone's graph stays there
+                self._programs[key] = program
+        return lambda: program(*present)
+
+    def _with_gradients(self, watched, tensors, upstream=None):
+        """The outcome, and its gradients for the arguments `watched`."""
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            tape.watch(tensors[index])
-            outcome = tf.nest.flatten(self.function(*tensors))
-        return tape.gradient(
-            [x for x in outcome if x is not None],
-            tensors[index],
+            tape.watch([tensors[index] for index in watched])
+            outcome = self.function(*tensors)
+        gradients = tape.gradient(
+            [x for x in tf.nest.flatten(outcome) if x is not None],
+            [tensors[index] for index in watched],
             output_gradients=upstream,
             unconnected_gradients="zero",
         )
+        return outcome, gradients
 
     def _xla(self, tensors):
-        """Value and gradient are compiled apart: nothing but the arguments is kept between them.
+        """Compiled by XLA, with a gradient of its own.
 
-        TensorFlow's own gradient of a compiled function would keep, and copy, intermediates.
+        TensorFlow's gradient of a compiled function would keep, and copy, intermediates.
         """
         import tensorflow as tf
         from tensorflow.python.eager import record
 
-        def is_watched(x):
-            if x is None or not (x.dtype.is_floating and tf.is_tensor(x)):
-                return False
-            return not tf.executing_eagerly() or record.should_record_backprop((x,))
-
-        watched = [index for index, x in enumerate(tensors) if is_watched(x)]
+        floats = [i for i, x in enumerate(tensors) if x is not None and x.dtype.is_floating]
+        watched = tuple(i for i in floats if record.should_record_backprop((tensors[i],)))
+        if self.is_scalar and watched and all(tensors[i].dtype.size >= 4 for i in watched):
+            return self._at_once(tensors, watched)
+        if not tf.executing_eagerly():
+            watched = tuple(floats)  # A tape outside of this graph cannot be seen.
         if not watched:
-            return self._forward(*tensors)
+            return self._program("value", self.function, tensors)()
+        return self._one_by_one(tensors, watched)
+
+    def _at_once(self, tensors, watched):
+        """A scalar has one gradient, up to a factor: one program gives both.
+
+        Half precision is left out: there the factor belongs before the rounding.
+        """
+        import tensorflow as tf
+        from tensorflow.python.eager import record
+
+        program = self._program(
+            ("both", watched), functools.partial(self._flat_with_gradients, watched), tensors
+        )
+
+        @tf.custom_gradient
+        def run(*_):
+            with record.stop_recording():
+                value, *gradients = program()
+
+            def gradient(upstream):
+                if record.should_record_backprop([x for x in tensors if x is not None]):
+                    return self._with_gradients(watched, tensors, [upstream])[1]
+                if _is_one(upstream):
+                    return gradients
+                return [upstream * x for x in gradients]
+
+            return value, gradient
+
+        return run(*(tensors[index] for index in watched))
+
+    def _flat_with_gradients(self, watched, *tensors):
+        value, gradients = self._with_gradients(watched, tensors)
+        return value, *gradients
+
+    def _one_by_one(self, tensors, watched):
+        """Nothing but the arguments is kept between the program of the value and the gradient's."""
+        import tensorflow as tf
+        from tensorflow.python.eager import record
+
+        program = self._program("value", self.function, tensors)
         structure = None
 
         @tf.custom_gradient
         def run(*_):
             nonlocal structure
             with record.stop_recording():
-                structure = self._forward(*tensors)
+                structure = program()
             outcome = [x for x in tf.nest.flatten(structure) if x is not None]
 
             def gradient(*upstream):
                 wanted = [x for x in (*tensors, *upstream) if x is not None]
                 if record.should_record_backprop(wanted):
                     # A second derivative: XLA takes minutes to compile that of a fused loop.
-                    return [self._gradient(index, tensors, upstream) for index in watched]
-                return [self._backward(index)(tensors, upstream) for index in watched]
+                    return self._with_gradients(watched, tensors, upstream)[1]
+
+                def gradients(*arguments):
+                    own, upstream = arguments[: len(tensors)], arguments[len(tensors) :]
+                    return self._with_gradients(watched, own, upstream)[1]
+
+                return self._program(("gradient", watched), gradients, (*tensors, *upstream))()
 
             return outcome, gradient
 
@@ -261,8 +323,7 @@ class Compiled:
     # JAX ----------------------------------------------------------------------------------------
 
     def _call_jax(self, tensors):
-        signature = tuple(x if x is None else (x.dtype, *x.shape) for x in tensors)
-        if self._is_worth_it(signature):
+        if self._is_worth_it(_signature(tensors)):
             return self._jit(*tensors)
         return self.function(*tensors)
 
@@ -275,6 +336,20 @@ class Compiled:
             return self.function(*tensors)
 
         return jax.jit(traced)
+
+
+def _signature(tensors):
+    return tuple(x if x is None else (x.dtype, *x.shape) for x in tensors)
+
+
+def _is_one(upstream):
+    """Whether the gradient from above is known to be 1, without waiting for an accelerator."""
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        upstream = tf.get_static_value(upstream)
+        return upstream is not None and upstream == 1
+    return "CPU" in upstream.backing_device and float(upstream) == 1.0
 
 
 _of_functions: collections.OrderedDict = collections.OrderedDict()

@@ -194,6 +194,53 @@ def test_the_gradient_of_the_truth_and_of_weights_can_be_had():
 
 
 @only_tensorflow
+@pytest.mark.parametrize("where", ["eager", "tape in a graph", "tape around a graph"])
+def test_the_gradient_is_that_of_whatever_becomes_of_the_loss(where):
+    import tensorflow as tf
+
+    loss = boxloss.get("giou")
+    y_true, y_pred = map(as_tensor, batch())
+
+    def cost(y_pred, factor):
+        return factor * loss(y_true, y_pred) ** 2
+
+    def step(y_pred, factor):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = (graph if where == "tape around a graph" else cost)(y_pred, factor)
+        return tape.gradient(value, y_pred)
+
+    graph = tf.function(cost)
+    call = tf.function(step) if where == "tape in a graph" else step
+    once = value_and_gradient(lambda p: boxloss.get("giou")(y_true, p), y_pred)
+    for factor in (0.5, -3.0):
+        results = repeat(lambda f=factor: as_numpy(call(y_pred, tf.constant(f))))
+        for result in results:
+            np.testing.assert_allclose(result, factor * 2 * once[0] * once[1], rtol=2e-5, atol=1e-7)
+    assert traces(loss) > 0
+
+
+@only_tensorflow
+def test_a_gradient_in_half_precision_is_scaled_before_it_is_rounded():
+    import tensorflow as tf
+
+    loss = boxloss.get("giou")
+    boxes = np.float16([[[[0, 0, 2e-6, 4e-6]]], [[[0, 0, 4e-6, 4e-6]]]])
+
+    def gradient(dtype):
+        y_true, y_pred = (as_tensor(x, dtype) for x in boxes)
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = 1e-3 * loss(y_true, y_pred)
+        return as_numpy(tape.gradient(value, y_pred))
+
+    expected = gradient("float32")
+    assert 1e3 * abs(expected).max() > 65504  # unscaled, float16 cannot hold it
+    for result in repeat(lambda: gradient("float16")):
+        np.testing.assert_allclose(result, expected, rtol=2e-3)
+
+
+@only_tensorflow
 def test_a_second_derivative_passes_through_the_compiled_gradient():
     import tensorflow as tf
 
@@ -248,6 +295,30 @@ def test_the_arithmetic_of_one_loop_is_exact_enough():
     np.testing.assert_allclose(angle, np.arctan2(a.astype(float), b), rtol=4e-7)
     np.testing.assert_allclose(ratio, a.astype(float) / b, rtol=4e-7)
     np.testing.assert_array_equal(one, 1)
+
+
+@pytest.mark.parametrize("name", ["one_minus_exp", "exp_of_minus"])
+def test_exponentials_of_one_loop_are_exact_enough(name):
+    x = np.concatenate([np.logspace(-30, 1.9, 2000), [0, 0.34657, 0.34658, 1.0397, 1e30, np.inf]])
+    x = x.astype("float32")
+
+    def both(x):
+        return getattr(ops, name)(x)
+
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        both = tf.function(both, jit_compile=True)
+    else:
+        import jax
+
+        both = jax.jit(both)
+    value, slope = value_and_gradient(both, x)
+    exact = x.astype("float64")
+    expected = -np.expm1(-exact) if name == "one_minus_exp" else np.exp(-exact)
+    np.testing.assert_allclose(value, expected, rtol=3e-7, atol=2e-38)
+    sign = 1 if name == "one_minus_exp" else -1
+    np.testing.assert_allclose(slope, sign * np.exp(-exact), rtol=3e-7, atol=2e-38)
 
 
 @pytest.mark.skipif(ops.backend() != "tensorflow", reason="a tf.Variable is TensorFlow's")

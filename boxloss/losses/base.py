@@ -322,7 +322,9 @@ def _climb_of(reference, wanted, static, names):
         names[:] = tensors.terms
         return (*tensors[:-1], tuple(tensors.terms.values()))
 
-    return Compiled(climb) if reference().is_pure else climb
+    loss = reference()
+    is_scalar = wanted == "loss" and loss._reduction_name != "none"
+    return Compiled(climb, is_scalar) if loss.is_pure else climb
 
 
 # `reduction` is also the name of Keras' argument.

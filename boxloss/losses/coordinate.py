@@ -69,8 +69,7 @@ class CoordinateLoss(BoxLoss):
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         names = boxes.coordinate_names(self.coordinate_format)
 
-        def formula(true, pred, mask=None):
-            true, pred = boxes.fill_sides(true, mask), boxes.fill_sides(pred, mask)
+        def formula(true, pred):
             sides = zip(names, true, pred, strict=True)
             return {name: self.coordinate_errors(p - t) * share for name, t, p in sides}
 

@@ -44,15 +44,15 @@ class OverlapLoss(BoxLoss):
         shape = self.image_shape if image_shape is None else image_shape
         shape = checks.image_shape(shape) if isinstance(shape, list) else shape
 
-        def formula(true, pred, mask=None):
-            true, pred = boxes.fill_sides(true, mask), boxes.fill_sides(pred, mask)
+        def formula(true, pred):
             return self.pair_terms(Pair.of_sides(true, pred, shape))
 
         # An image shape of each image is (B, 2), which `box_terms` cannot repeat.
         if self.is_pure and (shape is None or isinstance(shape, tuple)):
             terms = box_terms(formula, y_true, y_pred, real)
         else:
-            terms = formula(boxes.split(y_true), boxes.split(y_pred), real)
+            sides = (boxes.fill_sides(boxes.split(x), real) for x in (y_true, y_pred))
+            terms = formula(*sides)
         return Errors(terms, residuals, ops.even_abs(residuals))
 
 
