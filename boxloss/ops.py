@@ -178,9 +178,11 @@ def bits(x, dtype=None):
     return x.view(getattr(torch, target))
 
 
+SMALLEST = 1.1754944e-38  # of the normal numbers of float32
+
 # (bits of the exponent, exponent and bias of 1 / 2^k, smallest normal number)
 _EXPONENT = {
-    "float32": (0x7F800000, 254 << 23, 1.1754944e-38),
+    "float32": (0x7F800000, 254 << 23, SMALLEST),
     "float64": (0x7FF << 52, 2046 << 52, 2.2250738585072014e-308),
 }
 
@@ -236,7 +238,7 @@ def divide_or(a, b, otherwise):
     """
     one_loop = compiles_to_one_loop(b)
     # Newton's method starts from the bits of a normal number.
-    smallest = _EXPONENT["float32"][2] if one_loop else 0.0
+    smallest = SMALLEST if one_loop else 0.0
     bad = (_ops.less if one_loop else _ops.less_equal)(b, _ops.zeros_like(b) + smallest)
     safe = _ops.where(bad, _ops.ones_like(b), b)
     a = a * _ops.ones_like(b)
@@ -286,6 +288,53 @@ def _angle(y, x):
 def angle(y, x):
     """The angle of (x, y) for x >= 0, in [-pi/2, pi/2]; not both may be 0 or near 1e-19."""
     return _ops.custom_gradient(_angle)(y, x)
+
+
+def _parts_of_exp(x):
+    """p and q with e^-x = p + p q, p a power of two, for x >= 0: additions and multiplications."""
+    # x = k ln 2 - r with |r| <= ln 2 / 2: e^-x = 2^-k e^r, and q = e^r - 1 is a short series.
+    x = _ops.minimum(x, 87.0 * _ops.ones_like(x))  # e^-87 is about the smallest number
+    k = _ops.cast(x * (1.0 / math.log(2.0)) + 0.5, "int32")
+    power = bits((127 - k) * (1 << 23), "float32")
+    k = _ops.cast(k, "float32")
+    r = (k * 0.693359375 - x) - k * 2.12194440e-4  # ln 2 in two parts: the first is exact
+    series = (1.0 / math.factorial(7)) * _ops.ones_like(r)
+    for n in range(6, 0, -1):
+        series = series * r + 1.0 / math.factorial(n)
+    return power, series * r
+
+
+def _exp_of_minus(x):
+    power, series = _parts_of_exp(x)
+    value = power + power * series
+
+    def gradient(*args, upstream=None):
+        if upstream is None:
+            (upstream,) = args
+        return -upstream * value
+
+    return value, gradient
+
+
+def _one_minus_exp(x):
+    power, series = _parts_of_exp(x)
+
+    def gradient(*args, upstream=None):
+        if upstream is None:
+            (upstream,) = args
+        return upstream * (power + power * series)
+
+    return (1.0 - power) - power * series, gradient
+
+
+def exp_of_minus(x):
+    """e^-x for x >= 0."""
+    return _ops.custom_gradient(_exp_of_minus)(x) if compiles_to_one_loop(x) else _ops.exp(-x)
+
+
+def one_minus_exp(x):
+    """1 - e^-x for x >= 0, exact to the last digits near 0 as well."""
+    return _ops.custom_gradient(_one_minus_exp)(x) if compiles_to_one_loop(x) else -_ops.expm1(-x)
 
 
 def safe_sqrt(x):

@@ -34,7 +34,7 @@ def nwd_terms(pair, constant=12.8):
     squares = ops.square(pair.dx) + ops.square(pair.dy)
     squares = squares + 0.25 * (ops.square(pair.w - pair.W) + ops.square(pair.h - pair.H))
     distance = ops.safe_sqrt(squares) * (pair.unit / constant)
-    return {"nwd": -ops.expm1(-distance), "inversion": pair.inversion}
+    return {"nwd": ops.one_minus_exp(distance), "inversion": pair.inversion}
 
 
 def bounded_iou_loss(

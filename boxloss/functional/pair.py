@@ -4,11 +4,11 @@ Every overlap loss is written in these quantities, so that the rules that keep a
 scale-free stand in one place:
 
 - An inverted side (x2 < x1), predicted or true, is collapsed to its middle.
-- Lengths are divided by the longer side of the box that encloses both, areas by the longer of the
-  two boxes' sides on each axis, rounded down to a power of two: that is exact, and a
-  multiplication. The divisors are constants in the gradient: for a scale-free loss the gradient is
-  the same as without them (its value does not change with the scale), and no square of a length
-  can leave the range of float32.
+- Lengths are divided by the longer side of the box that encloses both, rounded down to a power of
+  two: that is exact, and a multiplication. The divisor is a constant in the gradient: for a
+  scale-free loss the gradient is the same as without it (its value does not change with the scale).
+  Areas stay as they are: they and their ratios are in the range of float32 for sides from 1e-18 to
+  1e18, and every operation less is felt in the fused loop.
 - Divisions are guarded where the denominator is <= 0, never by an added epsilon.
 - min and max split their gradient evenly at ties.
 """
@@ -23,6 +23,21 @@ def _side(low, high):
     inverted = ops.less(high, low)
     middle = 0.5 * (low + high)
     return ops.where(inverted, middle, low), ops.where(inverted, middle, high), inverted
+
+
+def _opening(inverted, true_side):
+    """max(inverted, 0), with a gradient also at 0 where the true side is above 0."""
+
+    def gradient(*args, upstream=None):
+        if upstream is None:
+            (upstream,) = args
+        zero = ops.zeros_like(upstream)
+        counts = ops.logical_and(
+            ops.greater_equal(inverted, zero), ops.greater(inverted + true_side, zero)
+        )
+        return ops.where(counts, upstream, zero), zero
+
+    return ops.maximum(inverted, ops.zeros_like(inverted)), gradient
 
 
 def _longest(*lengths):
@@ -175,31 +190,20 @@ class Pair:
         return ops.divide_or(distance, diagonal, 0.0)
 
     # Areas --------------------------------------------------------------------------------------
-    # In units of the longer side on each axis: a pair of thin boxes would underflow in `unit`.
-
-    @cached_property
-    def _x_scale(self):
-        return scale_of(self._w, self._W)
-
-    @cached_property
-    def _y_scale(self):
-        return scale_of(self._h, self._H)
 
     @cached_property
     def intersection(self):
         x, y = (side for _, side in self._shared_sides)
-        return (x * self._x_scale) * (y * self._y_scale)
+        return x * y
 
     @cached_property
     def union(self):
-        predicted = (self._w * self._x_scale) * (self._h * self._y_scale)
-        true = (self._W * self._x_scale) * (self._H * self._y_scale)
-        return predicted + true - self.intersection
+        return self._w * self._h + self._W * self._H - self.intersection
 
     @cached_property
     def hull(self):
-        """Area of the enclosing box, in the unit of `union`."""
-        return (self._cw * self._x_scale) * (self._ch * self._y_scale)
+        """Area of the enclosing box."""
+        return self._cw * self._ch
 
     @cached_property
     def signed_intersection(self):
@@ -297,17 +301,10 @@ class Pair:
             return high - low
 
         extents = ops.maximum(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
-        total = ops.zeros_like(x1)
-        for inverted, low, high, true_side in (
-            (self._x_inverted, x1, x2, self._W),
-            (self._y_inverted, y1, y2, self._H),
-        ):
-            flat = ops.logical_and(
-                ops.equal(low, high), ops.greater(true_side, ops.zeros_like(true_side))
-            )
-            counts = ops.logical_or(inverted, flat)
-            total = total + ops.where(counts, low - high, ops.zeros_like(low))
-        return ops.divide_or(total, ops.stop_gradient(extents), 0.0)
+        opening = ops.custom_gradient(_opening)
+        x, y = opening(x1 - x2, self._W), opening(y1 - y2, self._H)
+        # Where the extent is 0 nothing is inverted, and 0 is divided by the smallest number.
+        return (x + y) * ops.reciprocal(ops.stop_gradient(ops.maximum(extents, ops.SMALLEST)))
 
     # Other boxes from the same pair -------------------------------------------------------------
     # Written relative to the true box, so that small boxes far from the origin keep their digits.

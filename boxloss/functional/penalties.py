@@ -39,7 +39,8 @@ def eiou_terms(pair):
 def _shape_cost(width_change, height_change, exponent):
     """Half of the sum of (1 - e^-change)^exponent."""
     return 0.5 * (
-        power(-ops.expm1(-width_change), exponent) + power(-ops.expm1(-height_change), exponent)
+        power(ops.one_minus_exp(width_change), exponent)
+        + power(ops.one_minus_exp(height_change), exponent)
     )
 
 
@@ -53,7 +54,7 @@ def siou_terms(pair, theta=4.0):
     y = ops.square(ops.divide_or(dy, pair.ch, 0.0))
     return {
         "overlap": 1.0 - pair.iou,
-        "distance": -0.5 * (ops.expm1(-gamma * x) + ops.expm1(-gamma * y)),
+        "distance": 0.5 * (ops.one_minus_exp(gamma * x) + ops.one_minus_exp(gamma * y)),
         "shape": _shape_cost(pair.width_change, pair.height_change, theta),
         "inversion": pair.inversion,
     }
@@ -119,10 +120,10 @@ def _corner_distance(pair):
 
 def piou_terms(pair, version=2, scale=1.3, weight_gradient=True):
     distance = _corner_distance(pair)
-    overlap, corners = 1.0 - pair.iou, -ops.expm1(-ops.square(distance))
+    overlap, corners = 1.0 - pair.iou, ops.one_minus_exp(ops.square(distance))
     if version == 2:
-        x = scale * ops.exp(-distance)
-        weight = 3.0 * x * ops.exp(-ops.square(x))
+        x = scale * ops.exp_of_minus(distance)
+        weight = 3.0 * x * ops.exp_of_minus(ops.square(x))
         if not weight_gradient:
             weight = ops.stop_gradient(weight)
         overlap, corners = weight * overlap, weight * corners
