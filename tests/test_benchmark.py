@@ -36,14 +36,15 @@ def test_a_peer_that_cannot_be_imported_is_named_with_the_reason(monkeypatch):
     assert not [name for name in benchmark_peers.contestants("giou") if "torchvision" in name]
 
 
-@pytest.mark.parametrize("name", ["l1", "giou", "ciou"])
+@pytest.mark.parametrize("name", benchmark_peers.PLAIN)
 def test_the_plain_formulas_are_those_of_boxloss(name):
     from boxloss import functional
 
     y_true, y_pred = benchmark_peers.example(1, 50)
 
     def ours(y_pred):
-        errors = getattr(functional, f"{name}_loss")(y_true, y_pred)
+        arguments = {"image_shape": (640, 640)} if name == "mpdiou" else {}
+        errors = getattr(functional, f"{name}_loss")(y_true, y_pred, **arguments)
         return ops.sum(errors, axis=-1) if name == "l1" else errors
 
     def plain(y_pred):

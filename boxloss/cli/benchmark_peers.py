@@ -6,9 +6,11 @@ mean of the loss over all boxes and its gradient with respect to `y_pred`, and w
 
 import importlib.util
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
+IMAGE_SHAPE = (640, 640)  # of mpdiou
 PEERS = {
     "torchvision": "torchvision.ops",
     "keras_cv": "keras_cv",
@@ -103,7 +105,7 @@ def boxloss_class(name):
     """The public call, with masks and reductions; the mean of one image is that of its boxes."""
     import boxloss
 
-    arguments = {"image_shape": (640, 640)} if name == "mpdiou" else {}
+    arguments = {"image_shape": IMAGE_SHAPE} if name == "mpdiou" else {}
     loss = boxloss.get(name, **arguments)
     return lambda y_true, y_pred: _timed(_value_and_gradient(loss), y_true, y_pred)
 
@@ -115,7 +117,7 @@ def boxloss_functional(name):
     from boxloss import functional
 
     function = getattr(functional, f"{name}_loss")
-    arguments = {"image_shape": (640, 640)} if name == "mpdiou" else {}
+    arguments = {"image_shape": IMAGE_SHAPE} if name == "mpdiou" else {}
     mean = tf.function(tf.reduce_mean, jit_compile=True, autograph=False)
     step = _value_and_gradient(lambda y_true, y_pred: mean(function(y_true, y_pred, **arguments)))
     return lambda y_true, y_pred: _timed(step, y_true, y_pred)
@@ -139,40 +141,94 @@ def _l1(y_true, y_pred):
     return tf.reduce_sum(tf.abs(y_pred - y_true), axis=-1)
 
 
-def _overlap(y_true, y_pred):
-    """IoU, union, enclosing width and height."""
+def _sides(y_true, y_pred):
+    """Both boxes' widths and heights, the offset of the centres, IoU and the enclosing sides."""
     import tensorflow as tf
 
     X1, Y1, X2, Y2 = tf.unstack(y_true, axis=-1)
     x1, y1, x2, y2 = tf.unstack(y_pred, axis=-1)
+    w, h, W, H = x2 - x1, y2 - y1, X2 - X1, Y2 - Y1
     width = tf.maximum(tf.minimum(x2, X2) - tf.maximum(x1, X1), 0.0)
     height = tf.maximum(tf.minimum(y2, Y2) - tf.maximum(y1, Y1), 0.0)
     intersection = width * height
-    union = (x2 - x1) * (y2 - y1) + (X2 - X1) * (Y2 - Y1) - intersection
-    hull = tf.maximum(x2, X2) - tf.minimum(x1, X1), tf.maximum(y2, Y2) - tf.minimum(y1, Y1)
-    return intersection / union, union, *hull
+    return SimpleNamespace(
+        w=w,
+        h=h,
+        W=W,
+        H=H,
+        dx=(x1 + x2 - X1 - X2) / 2.0,
+        dy=(y1 + y2 - Y1 - Y2) / 2.0,
+        union=w * h + W * H - intersection,
+        iou=intersection / (w * h + W * H - intersection),
+        cw=tf.maximum(x2, X2) - tf.minimum(x1, X1),
+        ch=tf.maximum(y2, Y2) - tf.minimum(y1, Y1),
+    )
+
+
+def _iou(y_true, y_pred):
+    return 1.0 - _sides(y_true, y_pred).iou
 
 
 def _giou(y_true, y_pred):
-    iou, union, width, height = _overlap(y_true, y_pred)
-    hull = width * height
-    return 1.0 - iou + (hull - union) / hull
+    s = _sides(y_true, y_pred)
+    hull = s.cw * s.ch
+    return 1.0 - s.iou + (hull - s.union) / hull
+
+
+def _distance(s):
+    return (s.dx**2 + s.dy**2) / (s.cw**2 + s.ch**2)
+
+
+def _diou(y_true, y_pred):
+    s = _sides(y_true, y_pred)
+    return 1.0 - s.iou + _distance(s)
 
 
 def _ciou(y_true, y_pred):
     import tensorflow as tf
 
-    iou, _, width, height = _overlap(y_true, y_pred)
-    X1, Y1, X2, Y2 = tf.unstack(y_true, axis=-1)
-    x1, y1, x2, y2 = tf.unstack(y_pred, axis=-1)
-    distance = ((x1 + x2 - X1 - X2) ** 2 + (y1 + y2 - Y1 - Y2) ** 2) / 4.0
-    angle = tf.atan((X2 - X1) / (Y2 - Y1)) - tf.atan((x2 - x1) / (y2 - y1))
-    v = 4.0 / math.pi**2 * angle**2
-    alpha = tf.stop_gradient(v / (1.0 - iou + v))
-    return 1.0 - iou + distance / (width**2 + height**2) + alpha * v
+    s = _sides(y_true, y_pred)
+    v = 4.0 / math.pi**2 * (tf.atan(s.W / s.H) - tf.atan(s.w / s.h)) ** 2
+    alpha = tf.stop_gradient(v / (1.0 - s.iou + v))
+    return 1.0 - s.iou + _distance(s) + alpha * v
 
 
-PLAIN = {"l1": _l1, "giou": _giou, "ciou": _ciou}
+def _eiou(y_true, y_pred):
+    s = _sides(y_true, y_pred)
+    return 1.0 - s.iou + _distance(s) + ((s.w - s.W) / s.cw) ** 2 + ((s.h - s.H) / s.ch) ** 2
+
+
+def _siou(y_true, y_pred):
+    import tensorflow as tf
+
+    s = _sides(y_true, y_pred)
+    sine = tf.abs(s.dy) / tf.sqrt(s.dx**2 + s.dy**2)
+    gamma = 1.0 + 2.0 * tf.sin(tf.asin(sine) - math.pi / 4.0) ** 2
+    distance = 2.0 - tf.exp(-gamma * (s.dx / s.cw) ** 2) - tf.exp(-gamma * (s.dy / s.ch) ** 2)
+    width = tf.abs(s.w - s.W) / tf.maximum(s.w, s.W)
+    height = tf.abs(s.h - s.H) / tf.maximum(s.h, s.H)
+    shape = (1.0 - tf.exp(-width)) ** 4 + (1.0 - tf.exp(-height)) ** 4
+    return 1.0 - s.iou + (distance + shape) / 2.0
+
+
+def _mpdiou(y_true, y_pred):
+    import tensorflow as tf
+
+    squares = tf.reduce_sum((y_pred - y_true) ** 2, axis=-1)
+    height, width = IMAGE_SHAPE
+    return _iou(y_true, y_pred) + squares / (height**2 + width**2)
+
+
+PLAIN = {
+    "l1": _l1,
+    "iou": _iou,
+    "giou": _giou,
+    "diou": _diou,
+    "ciou": _ciou,
+    "eiou": _eiou,
+    "siou": _siou,
+    "mpdiou": _mpdiou,
+}
 
 
 # Other libraries ----------------------------------------------------------------------------------
