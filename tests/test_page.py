@@ -255,9 +255,15 @@ def test_the_histogram_brushes_a_range(open_page, reports):
     assert count(page) == len(reports[1])
 
 
+def open_section(page, name, drawn):
+    """Open it and wait for what it draws: a browser tells the page of it after the click."""
+    page.click(f"#{name} > summary")
+    page.wait_for_selector(drawn)
+
+
 def test_the_summary_counts_the_selection(open_page, reports):
     page = open_page()
-    page.click("#summary > summary")
+    open_section(page, "summary", "#summary-table td")
     lines = [line.split("\t") for line in page.locator("#summary-table tr").all_inner_texts()]
     cats = [r for r in reports[1].rows if r["class"] == "cat"]
     truths = [r for r in cats if r["row"] == "truth"]
@@ -479,7 +485,7 @@ def regions_of(values):
 
 def test_the_map_of_training_shows_each_box_once_and_its_numbers_as_text(open_page, reports):
     page = open_page("trained")
-    page.click("#cartography > summary")
+    open_section(page, "cartography", "#map-plot svg")
     values = history_of(reports)
     titles = page.locator("#map-plot rect.kept title").all_text_contents()
     assert sum(int(text.split()[0]) for text in titles) == len(values) > 50
@@ -495,7 +501,7 @@ def test_the_map_of_training_shows_each_box_once_and_its_numbers_as_text(open_pa
 @pytest.mark.parametrize("region", ["easy to learn", "ambiguous", "hard to learn", "all"])
 def test_a_region_of_the_map_filters(open_page, reports, region):
     page = open_page("trained")
-    page.click("#cartography > summary")
+    open_section(page, "cartography", "#map-plot svg")
     page.click(f'[data-region="{region}"]')
     wanted = regions_of(history_of(reports))[region].sum()
     # All takes the filter away: boxes without a history come back.
@@ -505,7 +511,7 @@ def test_a_region_of_the_map_filters(open_page, reports, region):
 
 def test_the_map_is_brushed_in_both_directions(open_page, reports):
     page = open_page("trained")
-    page.click("#cartography > summary")
+    open_section(page, "cartography", "#map-plot svg")
     frame = page.locator("#map-plot .frame").bounding_box()
     page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
     page.mouse.down()
