@@ -178,6 +178,27 @@ def bits(x, dtype=None):
     return x.view(getattr(torch, target))
 
 
+def written(x):
+    """`x` itself; XLA computes it once and writes it to memory, however many uses it has."""
+    if backend() != "tensorflow" or not in_xla():
+        return x
+    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+    def barrier(x):
+        return gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda upstream: upstream
+
+    return _ops.custom_gradient(barrier)(x)
+
+
+def hidden_zero(mask):
+    """float32 zeros of the shape of `mask` (bool). LLVM knows that they are zeros, XLA does not."""
+    import tensorflow as tf
+
+    return tf.bitcast(
+        tf.bitwise.right_shift(tf.cast(mask, tf.uint32), tf.constant(1, tf.uint32)), tf.float32
+    )
+
+
 SMALLEST = 1.1754944e-38  # of the normal numbers of float32
 
 # (bits of the exponent, exponent and bias of 1 / 2^k, smallest normal number)

@@ -48,18 +48,41 @@ def _count(mask, dtype):
     return ops.cast(ops.sum(ops.cast(mask, "int32"), axis=-1), dtype)
 
 
-def image_losses(box_errors, mask, *, normalizer, box_weight=None, mined=None, image_share=None):
+def _marked(values, mask):
+    """`values` (B, N), 0 outside `mask`, written once, and `mask` as read from them.
+
+    Outside it stands -0.0, which no value inside is and which changes no sum. Otherwise XLA would
+    read the true boxes once more only to count them.
+    """
+    padding = -ops.zeros_like(values)
+    values = values + ops.hidden_zero(mask)  # -0.0 + 0.0 = 0.0
+    values = ops.written(ops.where(mask, values, padding))
+    return values, ops.not_equal(ops.bits(values), ops.bits(padding))
+
+
+def image_losses(
+    box_errors,
+    mask,
+    *,
+    normalizer,
+    box_weight=None,
+    mined=None,
+    image_share=None,
+    counts_all=False,
+):
     """(B, N) errors, 0 at padding, to (B,) image losses.
 
     `mask` (B, N) tells which boxes the denominators count: the real ones, those that mining kept,
-    or the positives. `mined` (B, N) are mining weights; `image_share` (a scalar) is the share of
-    images that mining keeps.
+    or the positives; `counts_all` that the errors outside it are 0. `mined` (B, N) are mining
+    weights; `image_share` (a scalar) is the share of images that mining keeps.
     """
     dtype = ops.dtype_name(box_errors)
     weighted = box_errors
     for weight in (mined, box_weight):
         if weight is not None:
             weighted = weighted * weight
+    if counts_all and ops.backend() == "tensorflow" and ops.compiles_to_one_loop(weighted):
+        weighted, mask = _marked(weighted, mask)
     sums = ops.sum(weighted, axis=-1)
     if normalizer == "none":
         return sums

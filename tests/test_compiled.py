@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from loss_table import box_examples
 from pairs import ALL, arrays
 
 import boxloss
-from boxloss import compiled, ops
+from boxloss import compiled, ops, reduction
 from boxloss.losses.base import _COMPILED
 
 TENSORFLOW = ops.backend() == "tensorflow"
@@ -321,7 +322,7 @@ def test_exponentials_of_one_loop_are_exact_enough(name):
     np.testing.assert_allclose(slope, sign * np.exp(-exact), rtol=3e-7, atol=2e-38)
 
 
-@pytest.mark.skipif(ops.backend() != "tensorflow", reason="a tf.Variable is TensorFlow's")
+@only_tensorflow
 def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
     import tensorflow as tf
 
@@ -337,3 +338,41 @@ def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
         assert np.abs(slopes[0]).max() > 0.01
         for slope in slopes:
             np.testing.assert_allclose(slope, slopes[0], rtol=1e-5, atol=1e-7)
+
+
+@only_tensorflow
+@pytest.mark.parametrize("name", ["l1", "iou", "giou", "diou", "ciou", "eiou", "siou", "mpdiou"])
+def test_two_loops_read_the_boxes(name):
+    """One for the errors, which also hold what counts as padding, and one for the gradient."""
+    import tensorflow as tf
+
+    arguments = {"image_shape": (640, 480)} if name == "mpdiou" else {}
+    loss = boxloss.get(name, **arguments)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def value_and_gradient(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return value, tape.gradient(value, y_pred)
+
+    boxes = tf.zeros((3, 40_000, 4))
+    program = value_and_gradient.experimental_get_compiler_ir(boxes, boxes)(stage="optimized_hlo")
+    entry = program[program.index("ENTRY") :].splitlines()
+    inputs = re.findall(r"%(\S+) = \S+ parameter", "\n".join(entry))
+    assert len(inputs) == 2
+    readers = [line for line in entry if "fusion(" in line and any(f"%{x}" in line for x in inputs)]
+    assert len(readers) == 2, "\n".join(readers)
+
+
+@only_tensorflow
+def test_an_error_of_minus_zero_counts_as_a_box():
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, autograph=False)
+    def compiled(errors, mask):
+        return reduction.image_losses(errors, mask, normalizer="image", counts_all=True)
+
+    errors = tf.constant([[-0.0, 3.0, 0.0], [0.0, -0.0, 0.0], [-4.0, 0.0, -0.0]])
+    mask = tf.constant([[True, True, False], [False, False, False], [True, False, True]])
+    np.testing.assert_array_equal(compiled(errors, mask), [1.5, 0.0, -2.0])

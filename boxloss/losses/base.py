@@ -264,6 +264,7 @@ class TensorLoss(keras.losses.Loss):
             box_weight=box_weight,
             mined=mined,
             image_share=share,
+            counts_all=counted is real,
         )
         values = image_losses
         if self.box_reduction == "none":
