@@ -29,7 +29,7 @@ def box_terms(formula, y_true, y_pred, mask=None):
     """`formula(true, pred)` of the sides of boxes: two tuples of tensors (...), to named terms.
 
     `y_true` (..., K), `y_pred` (..., L). The terms are tensors (...). Where `mask` (...) is False
-    is padding, filled before the arithmetic.
+    is padding, filled before the arithmetic; what uses the terms must have no gradient there.
     """
 
     def filled(y_true, y_pred):
@@ -43,7 +43,8 @@ def box_terms(formula, y_true, y_pred, mask=None):
 
     @tf.custom_gradient
     def terms_of(y_true, y_pred):
-        terms = filled(y_true, y_pred)
+        with ops.values_only():
+            terms = filled(y_true, y_pred)
         names[:] = terms
 
         def gradient(*upstream):
@@ -92,19 +93,23 @@ def _one_loop_gradient(formula, y_true, y_pred, mask, upstream):
         return tuple(tf.broadcast_to(x[..., i : i + 1], tf.shape(like)) for i in range(x.shape[-1]))
 
     def chosen(gradients, like):
-        place = tf.range(like.shape[-1])
+        # 0, in a way that LLVM sees through and XLA does not: from a place known to XLA it would
+        # make constants in memory, and a branch for each side of each box of the loop.
+        zero = tf.bitwise.right_shift(tf.bitcast(like, tf.uint32), tf.constant(31, tf.uint32))
+        zero = tf.bitwise.right_shift(zero, tf.constant(1, tf.uint32))
+        place = zero + tf.constant(list(range(like.shape[-1])), tf.uint32)
         result = gradients[-1]
         for i in range(len(gradients) - 2, -1, -1):
-            result = tf.where(tf.equal(place, i), gradients[i], result)
+            result = tf.where(tf.equal(place, tf.constant(i, tf.uint32)), gradients[i], result)
         return result
 
     outcome = []
     for index, like in enumerate((y_true, y_pred)):
-        sides = [repeated(x, like) for x in (y_true, y_pred)]
+        masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
+        sides = [boxes.fill_sides(repeated(x, like), masks) for x in (y_true, y_pred)]
         with tf.GradientTape() as tape:
             tape.watch(sides[index])
-            masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
-            terms = formula(*(boxes.fill_sides(x, masks) for x in sides)).values()
+            terms = formula(*sides).values()
         gradients = tape.gradient(
             list(terms),
             sides[index],

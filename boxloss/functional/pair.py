@@ -19,10 +19,21 @@ from boxloss import boxes, ops
 
 
 def _side(low, high):
-    """One axis of a box with an inverted side collapsed to its middle: low, high, was inverted."""
-    inverted = ops.less(high, low)
-    middle = 0.5 * (low + high)
-    return ops.where(inverted, middle, low), ops.where(inverted, middle, high), inverted
+    """One axis of a box with an inverted side collapsed to its middle: low, high."""
+    if ops.backend() != "tensorflow":
+        inverted, middle = ops.less(high, low), 0.5 * (low + high)
+        return ops.where(inverted, middle, low), ops.where(inverted, middle, high)
+
+    def collapsed(low, high):
+        middle = 0.5 * (low + high)  # between them, whichever is the larger one
+
+        def gradient(first, second):
+            inverted, shared = ops.less(high, low), 0.5 * (first + second)
+            return ops.where(inverted, shared, first), ops.where(inverted, shared, second)
+
+        return (ops.minimum(low, middle), ops.maximum(high, middle)), gradient
+
+    return ops.custom_gradient(collapsed)(low, high)
 
 
 def _opening(inverted, true_side):
@@ -90,10 +101,10 @@ class Pair:
         self._true, self._pred, self.image_shape = true, pred, image_shape
         X1, Y1, X2, Y2 = self._true
         x1, y1, x2, y2 = self._pred
-        self._x1, self._x2, self._x_inverted = _side(x1, x2)
-        self._y1, self._y2, self._y_inverted = _side(y1, y2)
-        self._X1, self._X2, _ = _side(X1, X2)
-        self._Y1, self._Y2, _ = _side(Y1, Y2)
+        self._x1, self._x2 = _side(x1, x2)
+        self._y1, self._y2 = _side(y1, y2)
+        self._X1, self._X2 = _side(X1, X2)
+        self._Y1, self._Y2 = _side(Y1, Y2)
         # In the boxes' own unit.
         self._w, self._h = self._x2 - self._x1, self._y2 - self._y1
         self._W, self._H = self._X2 - self._X1, self._Y2 - self._Y1
