@@ -81,6 +81,16 @@ def test_coordinate_losses_are_measured_in_strides():
     np.testing.assert_allclose(costs.errors["box"][found], difference[found], rtol=1e-4)
 
 
+def test_overlap_losses_are_measured_in_pixels():
+    outputs, truth = head_and_truth()
+    for arguments, shape in ((None, (64, 64)), ({"image_shape": [90, 30]}, (90, 30))):
+        costs = numpy_costs(Criterion(box_loss("mpdiou", arguments, 64)), outputs, truth)
+        found = costs.assignment.index >= 0
+        pairs = costs.assignment.boxes[found], outputs["boxes"][found]
+        expected = boxloss.functional.mpdiou_loss(*pairs, image_shape=shape)
+        np.testing.assert_allclose(costs.errors["box"][found], expected, rtol=1e-4)
+
+
 def test_an_ignored_box_costs_nothing_where_it_lies():
     outputs, truth = head_and_truth()
     plain = numpy_costs(Criterion(box_loss("giou")), outputs, truth)
@@ -230,6 +240,22 @@ def test_a_run_leaves_everything_that_it_promises(straight, shapes):
     assert {row["epochs"] for row in boxes} == {"3"}
     errors = [float(row["mean_error"]) for row in boxes if row["mean_error"]]
     assert len(errors) > len(boxes) / 2 and 0 < min(errors)
+
+
+def test_the_boxes_of_a_run_are_measured_by_its_loss_and_its_arguments(shapes, tmp_path):
+    options = Options(**TINY, epochs=1, loss="alpha_iou", loss_args={"base": "mpdiou", "alpha": 2})
+    training.train(*shapes, options, tmp_path, verbose=0)
+    rows = [row for row in rows_of(tmp_path / "boxes.csv") if row["box_error"]]
+    pairs = [
+        np.array([[float(row[f"{side}_{c}"]) for c in ("x1", "y1", "x2", "y2")] for row in rows])
+        for side in ("truth", "prediction")
+    ]
+    expected = boxloss.functional.alpha_iou_loss(
+        *pairs, base="mpdiou", alpha=2.0, image_shape=(64, 64)
+    )
+    assert rows
+    found = [float(row["box_error"]) for row in rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 class Killed(Exception):

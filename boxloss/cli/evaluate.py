@@ -34,6 +34,11 @@ def run(args):
     from boxloss.files import write_json
 
     detector = load_detector(existing(args.run / args.model))
+    config = run_config(args.run)
+    name, arguments = config.get("loss", "ciou"), config.get("loss_args")
+    if args.loss:
+        name, arguments = args.loss, None
+    loss = training.measuring_loss(name, arguments, detector.image_size)
     dataset = datasets.load(
         args.images, args.annotations, args.format, args.strict, class_names=detector.class_names
     )
@@ -42,7 +47,6 @@ def run(args):
         print(f"  {problem}", file=sys.stderr)
     out = args.out or args.run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
-    loss = args.loss or run_config(args.run).get("loss", "ciou")
     metrics, _ = training.evaluate(detector, dataset, out, loss)
     metrics |= {
         "n_images": len(dataset.records),
@@ -52,7 +56,7 @@ def run(args):
     write_json(out / "metrics.json", metrics)
     write_json(
         out / "config.json",
-        {"loss": loss, "class_names": detector.class_names, "images": str(dataset.root)},
+        {"loss": name, "class_names": detector.class_names, "images": str(dataset.root)},
     )
     print(f"next: open {write_explorer(out)}", file=sys.stderr)
     return metrics

@@ -1,6 +1,6 @@
 """Training: assign, measure, step; checkpoints, histories and evaluation around Keras' `fit`."""
 
-from boxloss.training.criterion import Costs, Criterion, box_loss
+from boxloss.training.criterion import Costs, Criterion, box_loss, measuring_loss
 from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam
 from boxloss.training.options import Options
@@ -17,5 +17,6 @@ __all__ = [
     "TrainingModel",
     "box_loss",
     "evaluate",
+    "measuring_loss",
     "train",
 ]

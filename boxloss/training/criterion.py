@@ -7,6 +7,7 @@ losses (B,), and at last the scalar.
 from typing import NamedTuple
 
 from boxloss import assignment, boxes, coders, losses, ops
+from boxloss.losses.coordinate import CoordinateLoss
 
 # The criterion decides these; a loss that brought its own would reduce twice.
 RESERVED = ("bounding_box_format", "box_reduction", "normalizer", "reduction", "mining")
@@ -25,10 +26,11 @@ class Costs(NamedTuple):
     image_losses: object
 
 
-def box_loss(name, arguments=None):
-    """The registry's box loss `name`, set up to be summed over locations whose weights sum to 1.
+def measuring_loss(name, arguments=None, image_size=None):
+    """The registry's box loss `name`, as a run trains with it and measures its boxes by it.
 
-    WIoU's running mean and GHM-R's histogram move, unless `arguments` say where they stand.
+    image_size: side in pixels of the detector's square, which MPDIoU measures by unless `arguments`
+    hold another `image_shape`.
     """
     arguments = dict(arguments or {})
     for argument in RESERVED:
@@ -40,7 +42,18 @@ def box_loss(name, arguments=None):
     allowed = losses.names("box")
     if name not in allowed:
         losses.checks.one_of("loss", name, allowed)
-    loss = losses.get(name, normalizer="none", **arguments)
+    if image_size and "mpdiou" in (name, arguments.get("base")):
+        arguments.setdefault("image_shape", (image_size, image_size))
+    return losses.get(name, normalizer="none", **arguments)
+
+
+def box_loss(name, arguments=None, image_size=None):
+    """The same loss, to be summed over locations whose weights sum to 1.
+
+    WIoU's running mean and GHM-R's histogram move, unless `arguments` say where they stand.
+    """
+    loss = measuring_loss(name, arguments, image_size)
+    arguments = dict(arguments or {})
     if name == "wiou" and loss.version > 1 and "running_mean" not in arguments:
         arguments["running_mean"] = losses.RunningMean()
     elif name == "ghm_r" and loss.momentum > 0 and loss.histogram is None:
@@ -62,9 +75,10 @@ class Criterion:
     box_weight, class_weight, bin_weight: the shares in the sum; class to box as in PP-YOLOE (1 to
         2.5).
 
-    Boxes are measured in units of the stride of their location, so that losses that are no ratio
-    (L1 and its family) are of order 1 on every level. Each image is divided by the sum of its
-    qualities (at least 1): each image counts once, and the scalar is the mean over images, on
+    Coordinate losses measure in units of the stride of the location, so that L1 and its family are
+    of order 1 on every level; overlap losses in pixels of the square, which is their own unit where
+    they have one (`image_shape` of MPDIoU, `constant` of NWD). Each image is divided by the sum of
+    its qualities (at least 1): each image counts once, and the scalar is the mean over images, on
     however many devices and in however many accumulated steps.
     """
 
@@ -104,16 +118,19 @@ class Criterion:
         target: the `Assignment`. predicted (B, A, 4) in pixels.
         """
         if hasattr(self.loss, "move"):
-            self.loss.move(*self._in_strides(target, predicted, strides)[:2])
+            self.loss.move(*self._in_unit(target, predicted, strides)[:2])
 
-    def _in_strides(self, target, predicted, strides):
-        """Truths, -1 where none is assigned, and predictions in strides; where one is assigned."""
-        steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
+    def _in_unit(self, target, predicted, strides):
+        """Truths, -1 where none is assigned, and predictions as the loss measures them; found."""
         found = ops.greater_equal(target.index, 0)
-        return boxes.fill(target.boxes / steps, found, -1.0), predicted / steps, found
+        true = target.boxes
+        if isinstance(self.loss, CoordinateLoss):
+            steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
+            true, predicted = true / steps, predicted / steps
+        return boxes.fill(true, found, -1.0), predicted, found
 
     def _measure(self, target, predicted, logits, distribution, points, strides):
-        true, pred, found = self._in_strides(target, predicted, strides)
+        true, pred, found = self._in_unit(target, predicted, strides)
         total = ops.maximum(ops.sum(target.quality, axis=-1, keepdims=True), 1.0)
         weights = target.quality / total  # (B, A)
         tensors = self.loss.tensors(true, pred, sample_weight=weights)

@@ -10,7 +10,7 @@ from boxloss import callbacks, datasets, evaluation, mining
 from boxloss.detector import Detector, load_detector
 from boxloss.files import write_atomically, write_json
 from boxloss.training import devices
-from boxloss.training.criterion import Criterion, box_loss
+from boxloss.training.criterion import Criterion, box_loss, measuring_loss
 from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
 from boxloss.training.progress import CHECKPOINT, Clock, Progress
@@ -127,7 +127,8 @@ def build(train_set, options):
     if options.weights:
         copied = start_from(detector, load_detector(options.weights))
         print(f"{options.weights}: {copied} of its weights fit and were taken", file=sys.stderr)
-    criterion = Criterion(box_loss(options.loss, options.loss_args), bins=options.bins)
+    loss = box_loss(options.loss, options.loss_args, options.image_size)
+    criterion = Criterion(loss, bins=options.bins)
     hardest = None if options.focus is None else mining.HardestImages(fraction=options.focus)
     boxes = sum(len(record) for record in train_set.records)
     model = TrainingModel(detector, criterion, len(train_set.records), hardest, boxes)
@@ -186,7 +187,8 @@ def finish(out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
     train_set = batches.dataset
     detector = load_detector(out / "model.keras")
-    metrics, _ = evaluate(detector, validation_set, out, options.loss)
+    loss = measuring_loss(options.loss, options.loss_args, options.image_size)
+    metrics, _ = evaluate(detector, validation_set, out, loss)
     cpu, wall = progress.clock.read()
     metrics |= {
         "cpu_seconds": round(cpu, 1),
