@@ -144,6 +144,10 @@ def image(**changes):
     "broken, line",
     [
         (image(), "2 must name an existing image file. Received: file_name='b.png'"),
+        (
+            image(file_name="\ud800"),
+            r"2 must name an existing image file. Received: file_name='\ud800'",
+        ),
         (image(file_name=None), "2 must have a file name. Received: file_name=None"),
         (image(file_name=["b"]), "2 must have a file name. Received: file_name=['b']"),
         (

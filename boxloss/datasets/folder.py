@@ -38,7 +38,7 @@ def inside(root, name):
         # A pipe or a device named like an image would hang whoever opens it.
         if not stat.S_ISREG(os.stat(real).st_mode):
             raise FileNotFoundError(name)
-    except OSError as error:  # too long a name, a loop of links, no permission
+    except (OSError, UnicodeEncodeError) as error:  # too long, no text, a loop of links
         raise FileNotFoundError(name) from error
     return path
 
