@@ -194,6 +194,42 @@ def shapes(tmp_path_factory):
 TINY = {"image_size": 64, "batch_size": 4, "learning_rate": 3e-3, "augment": False, "seed": 1}
 
 
+def begun_run(shapes, out, options):
+    """A folder that looks as after a checkpoint."""
+    out.mkdir(exist_ok=True)
+    (out / "checkpoint.npz").write_bytes(b"state")
+    run_module.write_json(out / "config.json", run_module.config_of(*shapes, options))
+
+
+def test_a_run_is_not_resumed_with_other_arguments_or_data(shapes, tmp_path):
+    begun_run(shapes, tmp_path, Options(**TINY, loss_args={"alpha_gradient": True}))
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fewer = shapes[0].subset(shapes[0].records[:5])
+    options = Options(**(TINY | {"batch_size": 2}), loss="l1", epochs=9)
+    with pytest.raises(ValueError) as error:
+        training.train(fewer, shapes[1], options, tmp_path, resume=True, verbose=0)
+    counts = [sum(map(len, part.records)) for part in (fewer, shapes[0])]
+    assert str(error.value) == (
+        "`resume` must go on with the data and arguments of the run (epochs, patience, "
+        "evaluate_every, checkpoint_steps, profile, tensorboard may change). Received: "
+        "loss='l1' (before 'ciou'), loss_args={} (before {'alpha_gradient': True}), batch_size=2 "
+        f"(before 4), training images=5 (before 8), training boxes={counts[0]} (before {counts[1]})"
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == left
+
+
+def test_what_does_not_decide_the_weights_may_change(shapes, tmp_path):
+    begun_run(shapes, tmp_path, Options(**TINY))
+    options = Options(**TINY, epochs=90, patience=3, evaluate_every=7, checkpoint_steps=5)
+    run_module.check_resumed(tmp_path, run_module.config_of(*shapes, options))
+
+
+def test_a_run_without_its_config_is_not_resumed(shapes, tmp_path):
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(ValueError, match="config.json: file must tell with what the run began"):
+        run_module.check_resumed(tmp_path, run_module.config_of(*shapes, Options(**TINY)))
+
+
 @pytest.fixture(scope="module")
 def straight(shapes, tmp_path_factory):
     """A run of three epochs of two steps, nothing interrupted."""

@@ -121,7 +121,10 @@ def _run_arguments(group):
         "--out", required=True, type=pathlib.Path, help="run folder, made if need be"
     )
     group.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in --out"
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint in --out; of the other flags --epochs, --patience, "
+        "--evaluate-every, --checkpoint-steps, --profile and --tensorboard may change",
     )
     group.add_argument(
         "--checkpoint-steps",
@@ -214,12 +217,14 @@ def check_backend(wanted):
 
 def run(args):
     from boxloss import training
-    from boxloss.training.progress import Clock
+    from boxloss.training.progress import CHECKPOINT, Clock
 
     clock = Clock()
     check_backend(args.backend)
     options = options_of(args)
     train_set, validation_set = load_sets(args)
+    if args.resume and not (args.out / CHECKPOINT).exists():
+        print(f"{args.out}: no checkpoint yet, the run begins at its start", file=sys.stderr)
     try:
         # Keras' progress bar goes to stdout, which is for the JSON object.
         with contextlib.redirect_stdout(sys.stderr):

@@ -1,5 +1,6 @@
 """One training run, from data sets to a run folder."""
 
+import json
 import os
 import pathlib
 import sys
@@ -14,6 +15,9 @@ from boxloss.training.criterion import Criterion, box_loss, measuring_loss
 from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
 from boxloss.training.progress import CHECKPOINT, Clock, Progress
+
+# What a resumed run may be told anew; everything else decides its weights.
+FREE = ("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard")
 
 
 class Rest(keras.utils.PyDataset):
@@ -58,7 +62,8 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
     """Train a detector; returns the dict that `metrics.json` holds.
 
     train_set, validation_set: `datasets.DataSet`, with equal classes. options: `Options`.
-    out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one.
+    out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one,
+    with the data and options that it began with (those in `FREE` may change).
 
     Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
     and `Interrupted` after Ctrl-C was pressed and the state saved.
@@ -66,6 +71,8 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
     clock = clock or Clock()
     out = prepare_folder(out, resume)
     check_data(train_set, validation_set)
+    if resume and (out / CHECKPOINT).exists():
+        check_resumed(out, config_of(train_set, validation_set, options))
     keras.utils.set_random_seed(options.seed)
     if options.deterministic:
         make_deterministic()
@@ -251,6 +258,38 @@ def prepare_folder(out, resume):
             "which holds a run"
         )
     return out
+
+
+def check_resumed(out, config):
+    """ValueError where `config` is not that of the run in `out`."""
+    path = out / "config.json"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        # A newer version may know options that the run did not.
+        before, now = (_deciding(found) for found in (before, json.loads(json.dumps(config))))
+        other = {name: value for name, value in before.items() if now.get(name, value) != value}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path}: file must tell with what the run began. Received: {error}"
+        ) from None
+    if other:
+        received = ", ".join(
+            f"{name}={now[name]!r} (before {value!r})" for name, value in other.items()
+        )
+        raise ValueError(
+            "`resume` must go on with the data and arguments of the run "
+            f"({', '.join(FREE)} may change). Received: {received}"
+        )
+
+
+def _deciding(config):
+    """What of config.json decides the weights of a run; of the data, how much there is."""
+    other = (*FREE, "boxloss", "keras", "backend", "images", "val_images", "category_ids")
+    decide = {name: value for name, value in config.items() if name not in other}
+    for part in ("training", "validation"):
+        counts = decide.pop(part)
+        decide |= {f"{part} {name}": counts[name] for name in ("images", "boxes")}
+    return decide
 
 
 def check_data(train_set, validation_set):
