@@ -180,6 +180,17 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     assert 0.002 < rates[99] < 0.0021
 
 
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_checkpoint_that_is_cut_is_told_in_one_line(tmp_path, size):
+    path = tmp_path / "checkpoint.npz"
+    np.savez(path, v0=np.zeros(1000), position=np.zeros(3, "uint8"))
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError) as error:
+        checkpoint.read(path)
+    reason = "File is not a zip file" if size else "No data left in file"
+    assert str(error.value) == f"{path}: file must be a checkpoint of boxloss. Received: {reason}"
+
+
 # Whole runs ---------------------------------------------------------------------------------------
 
 

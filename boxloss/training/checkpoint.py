@@ -1,6 +1,7 @@
 """The whole state of a run in one file: weights, optimizer, metrics, position, histories."""
 
 import json
+import zipfile
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def read(path):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         position = json.loads(arrays.pop("position").tobytes())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path}: file must be a checkpoint of boxloss. Received: {error}"
         ) from None
