@@ -180,6 +180,14 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     assert 0.002 < rates[99] < 0.0021
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_a_seed_that_is_none_is_named(seed):
+    with pytest.raises(ValueError) as error:
+        Options(seed=seed)
+    rule = "`seed` must be a whole number from 0 to 2**32 - 1"
+    assert str(error.value) == f"{rule}. Received: seed={seed!r}"
+
+
 @pytest.mark.parametrize("size", [0, 1000])
 def test_a_checkpoint_that_is_cut_is_told_in_one_line(tmp_path, size):
     path = tmp_path / "checkpoint.npz"

@@ -56,6 +56,8 @@ class Options:
         checks.non_negative("weight_decay", self.weight_decay)
         for name in ("patience", "evaluate_every", "checkpoint_steps", "bins"):
             checks.non_negative(name, getattr(self, name))
+        rule = "a whole number from 0 to 2**32 - 1"
+        checks.number("seed", self.seed, rule, lambda x: 0 <= x < 2**32 and x == int(x))
         if not 0 <= self.plain_share <= 1:
             raise ValueError(
                 f"`plain_share` must be between 0 and 1. Received: plain_share={self.plain_share!r}"
