@@ -189,7 +189,7 @@ def coco_results(
     return results
 
 
-def as_results(image_id: int | str, found: Found, category_ids: Sequence[int]) -> list[Row]:
+def as_results(image_id: int | str, found: Found, category_ids: Sequence[int | str]) -> list[Row]:
     """The detections of one image as COCO results: xywh in pixels of the image."""
     results = []
     for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):

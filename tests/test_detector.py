@@ -108,6 +108,11 @@ def test_another_model_is_refused(tmp_path):
         load_detector(tmp_path / "other.keras")
 
 
+def test_category_ids_may_be_texts(tmp_path):
+    Detector(["a", "b"], image_size=64, category_ids=["b-7", 3]).save(tmp_path / "model.keras")
+    assert load_detector(tmp_path / "model.keras").category_ids == ["b-7", 3]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -24,7 +24,8 @@ class Detector(keras.Model):
         size: "nano" or "small".
         image_size: side of the square that `predict` fits images into.
         bins: 0 predicts each distance directly; 16 as a distribution over 16 bins (DFL).
-        category_ids: the ids under which a data set knows the classes; 1 ... C if not given.
+        category_ids: the ids, numbers or texts, under which a data set knows the classes; 1 ... C
+            if not given.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Detector(keras.Model):
         size: str = "nano",
         image_size: int = 320,
         bins: int = 0,
-        category_ids: Sequence[int] | None = None,
+        category_ids: Sequence[int | str] | None = None,
         name: str = "detector",
         **kwargs: Any,
     ) -> None:
@@ -49,7 +50,7 @@ class Detector(keras.Model):
             )
         self.image_size, self.bins = int(image_size), int(bins)
         ids = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
-        self.category_ids = [int(i) for i in ids]
+        self.category_ids = [i if isinstance(i, str) else int(i) for i in ids]
         self.sides = 4 * (self.bins or 1)
         shape = SIZES[size]
         images = keras.Input((None, None, 3), name="images")
