@@ -113,6 +113,25 @@ def test_category_ids_may_be_texts(tmp_path):
     assert load_detector(tmp_path / "model.keras").category_ids == ["b-7", 3]
 
 
+@pytest.mark.parametrize("kind", ["absent", "folder", "text", "cut"])
+def test_a_file_that_is_no_model_is_told_in_one_line(small_detector, tmp_path, kind):
+    path = tmp_path / "model.keras"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("{}")
+    elif kind == "cut":
+        small_detector.save(path)
+        path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError) as error:
+        load_detector(path)
+    reason = (
+        "no such file" if kind in ("absent", "folder") else "no .keras file, or one that is cut"
+    )
+    expected = f"{path}: file must be a detector that boxloss saved. Received: {reason}"
+    assert str(error.value) == expected
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

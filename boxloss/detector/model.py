@@ -1,5 +1,7 @@
 """The detector as a Keras model: from pixels to boxes, logits and, after NMS, detections."""
 
+import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,8 +98,19 @@ class Detector(keras.Model):
 
 
 def load_detector(path: PathLike) -> Detector:
-    """The detector in a `.keras` file, as `train.py` leaves it; ValueError for any other model."""
-    model = keras.saving.load_model(path, compile=False)
+    """The detector in a `.keras` file, as `train.py` leaves it; ValueError for any other file."""
+    path = pathlib.Path(path)
+    try:
+        if not path.is_file():
+            raise ValueError("no such file")
+        if not zipfile.is_zipfile(path):  # Keras would tell of other formats and suffixes
+            raise ValueError("no .keras file, or one that is cut")
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises whatever its layers do
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path}: file must be a detector that boxloss saved. Received: {reason}"
+        ) from None
     if not isinstance(model, Detector):
         raise ValueError(
             f"{path}: model must be a boxloss Detector. Received: {type(model).__name__}"
