@@ -132,6 +132,18 @@ def test_a_file_that_is_no_model_is_told_in_one_line(small_detector, tmp_path, k
     assert str(error.value) == expected
 
 
+def test_a_side_that_the_network_cannot_take_is_not_exported(small_detector, tmp_path):
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("exported on TensorFlow only")
+    for size in (50, 0):
+        with pytest.raises(ValueError) as error:
+            package.export(small_detector, tmp_path / "saved", size=size)
+        assert str(error.value) == (
+            f"`image_size` must be a positive multiple of 32. Received: image_size={size}"
+        )
+    assert not (tmp_path / "saved").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

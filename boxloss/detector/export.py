@@ -9,7 +9,7 @@ import numpy as np
 
 from boxloss import checks, ops
 from boxloss.detector.inference import raw_predictions
-from boxloss.detector.model import Detector
+from boxloss.detector.model import Detector, check_side
 from boxloss.types import PathLike
 
 FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}
@@ -35,7 +35,7 @@ def export(
     """
     checks.one_of("format", format, tuple(FORMATS))
     _check_stack(format)
-    path, size = pathlib.Path(path), size or detector.image_size
+    path, size = pathlib.Path(path), detector.image_size if size is None else check_side(size)
     if path.exists():
         raise ValueError(f"`path` must not exist yet. Received: path={str(path)!r}")
     images = keras.Input((size, size, 3), name="images")

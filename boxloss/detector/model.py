@@ -45,12 +45,7 @@ class Detector(keras.Model):
         if not self.class_names:
             raise ValueError("`class_names` must hold at least one name. Received: class_names=[]")
         self.size = checks.one_of("size", size, tuple(SIZES))
-        if image_size % STRIDES[-1] or image_size <= 0:
-            raise ValueError(
-                f"`image_size` must be a positive multiple of {STRIDES[-1]}. "
-                f"Received: image_size={image_size!r}"
-            )
-        self.image_size, self.bins = int(image_size), int(bins)
+        self.image_size, self.bins = check_side(image_size), int(bins)
         ids = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
         self.category_ids = [i if isinstance(i, str) else int(i) for i in ids]
         self.sides = 4 * (self.bins or 1)
@@ -95,6 +90,16 @@ class Detector(keras.Model):
             "category_ids": self.category_ids,
             "name": self.name,
         }
+
+
+def check_side(image_size: int) -> int:
+    """The side of a square that the network takes, or ValueError."""
+    if image_size % STRIDES[-1] or image_size <= 0:
+        raise ValueError(
+            f"`image_size` must be a positive multiple of {STRIDES[-1]}. "
+            f"Received: image_size={image_size!r}"
+        )
+    return int(image_size)
 
 
 def load_detector(path: PathLike) -> Detector:
