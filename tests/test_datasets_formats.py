@@ -314,6 +314,22 @@ def test_a_split_keeps_sides_when_images_are_added(made):
     assert {r.file_name for r in fewer.records} <= {r.file_name for r in train.records}
 
 
+def test_suffixes_of_voc_files_and_images_may_be_capitals(made, tmp_path):
+    root, dataset = made[0], made[1]
+    for folder in ("images", "annotations"):
+        (tmp_path / folder).mkdir()
+    for record in dataset.records:
+        name = record.path.stem
+        shutil.copy(record.path, tmp_path / "images" / f"{name}.JPG")
+        shutil.copy(root / "annotations" / f"{name}.xml", tmp_path / "annotations" / f"{name}.XML")
+    read = datasets.load(tmp_path / "images", tmp_path / "annotations")
+    assert [record.file_name for record in read.records] == [
+        f"{record.path.stem}.JPG" for record in dataset.records
+    ]
+    for a, b in zip(read.records, dataset.records, strict=True):
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+
+
 @pytest.mark.parametrize("count, sides", [(2, (1, 1)), (3, (2, 1)), (1, (1, 0))])
 def test_a_split_leaves_no_side_empty(made, count, sides):
     dataset = made[1]

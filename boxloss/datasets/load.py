@@ -1,5 +1,6 @@
 """One entry for every format: guess it, read it, check it."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -64,7 +65,7 @@ def guess(annotations):
     else:
         names = folder.walk(annotations)
         top = [name for name in names if "/" not in name]
-        if any(name.endswith(".xml") for name in top):
+        if any(map(voc.is_xml, top)):
             found = "voc"
         elif sum(name.endswith(".json") for name in top) == 1:
             found = "coco"
@@ -100,7 +101,7 @@ def find_annotations(root):
                 images = place / "images"
                 return (images if place == root and images.is_dir() else root), place / name
     for place in (root, root.parent / "annotations", root.parent / "Annotations"):
-        if any(place.glob("*.xml")):
+        if place.is_dir() and any(map(voc.is_xml, os.listdir(place))):
             return root, place
     found = yolo.find_yaml(root, None)
     if found is not None:

@@ -1,5 +1,6 @@
 """Pascal VOC: a folder of XML files, one an image."""
 
+import os
 import pathlib
 import xml.parsers.expat
 from xml.etree import ElementTree
@@ -24,9 +25,13 @@ def read(root, problems, one_based=False):
     return Source(_images(pathlib.Path(root), categories, problems, one_based), categories, False)
 
 
+def is_xml(name):
+    return name.lower().endswith(".xml")
+
+
 def _images(root, categories, problems, one_based):
     count = 0
-    for number, name in enumerate(sorted(path.name for path in root.glob("*.xml")), 1):
+    for number, name in enumerate(sorted(filter(is_xml, os.listdir(root))), 1):
         path = root / name
         tree = _tree(root, name, problems)
         if tree is None:
@@ -86,8 +91,9 @@ def parse(data):
 def _file_names(tree, name):
     """What `filename` says; then, for files that were renamed, the XML file's own stem."""
     written = (tree.findtext("filename") or "").strip()
-    stem = name.removesuffix(".xml")
-    return ([written] if written else []) + [stem + suffix for suffix in SUFFIXES]
+    stem = os.path.splitext(name)[0]
+    suffixes = (*SUFFIXES, *map(str.upper, SUFFIXES))
+    return ([written] if written else []) + [stem + suffix for suffix in suffixes]
 
 
 def _side(tree, key):
