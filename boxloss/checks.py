@@ -5,6 +5,7 @@ that a graph does not know matches anything, and no check costs work on the devi
 """
 
 import difflib
+import inspect
 import math
 import numbers
 
@@ -21,6 +22,18 @@ def one_of(argument, value, allowed):
     if near:
         message += f" Did you mean {near[0]!r}?"
     raise ValueError(f"{message} Received: {argument}={value!r}")
+
+
+def arguments_of(argument, given, owner, reserved=()):
+    """Each name in `given` is a keyword argument of the class `owner`, and not `reserved`."""
+    parameters = [
+        parameter
+        for base in owner.__mro__
+        for parameter in inspect.signature(base.__init__).parameters.values()
+    ]
+    allowed = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - set(reserved)
+    for name in given:
+        one_of(argument, name, allowed)
 
 
 def number(argument, value, rule, holds):

@@ -285,6 +285,10 @@ def test_a_result_does_not_depend_on_the_number_of_workers_or_the_last_chunk():
         ({"loss": "iou", "dtype": "float16"}, "`dtype` must be one of 'float32', 'float64'."),
         ({"loss": "iou", "workers": 0}, "`workers` must be a whole number of at least 1."),
         (
+            {"loss": "siou", "arguments": {"tetha": 2.0}},
+            "`arguments` must be one of 'bounding_box_format', 'box_reduction',",
+        ),
+        (
             {"loss": "iou", "arguments": {"dtype": "float64"}},
             "`arguments` must not set 'dtype', which the simulation sets itself.",
         ),

@@ -135,6 +135,15 @@ def test_what_the_detector_decides_cannot_be_an_argument_of_the_loss(argument):
     assert str(error.value) == expected
 
 
+def test_arguments_that_a_loss_does_not_have_are_named():
+    with pytest.raises(ValueError) as error:
+        box_loss("siou", {"tetha": 2.0})
+    assert str(error.value) == (
+        "`loss_args` must be one of 'dtype', 'image_shape', 'name', 'theta'. Did you mean 'theta'? "
+        "Received: loss_args='tetha'"
+    )
+
+
 def adam_by_loops(weights, gradients, rate, decay, clip, average):
     """Weights and their average after the given gradients, in float64."""
     weights = [w.astype("float64") for w in weights]

@@ -118,6 +118,8 @@ def get_loss(name, arguments, protocol, dtype):
                 f"`arguments` must not set {own!r}, which the simulation sets itself. "
                 f"Received: arguments={arguments!r}"
             )
+    owner = next(loss for loss in losses.LOSSES if loss.name == name)
+    checks.arguments_of("arguments", arguments, owner)
     return losses.get(name, dtype=dtype, **arguments), arguments
 
 

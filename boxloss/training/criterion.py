@@ -42,6 +42,8 @@ def measuring_loss(name, arguments=None, image_size=None):
     allowed = losses.names("box")
     if name not in allowed:
         losses.checks.one_of("loss", name, allowed)
+    owner = next(loss for loss in losses.LOSSES if loss.name == name)
+    losses.checks.arguments_of("loss_args", arguments, owner, RESERVED)
     if image_size and "mpdiou" in (name, arguments.get("base")):
         arguments.setdefault("image_shape", (image_size, image_size))
     return losses.get(name, normalizer="none", **arguments)
