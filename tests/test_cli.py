@@ -91,6 +91,37 @@ def test_a_misspelt_loss_is_one_line_with_a_near_match(shapes, tmp_path, capsys)
     assert "Did you mean 'ciou'? Received: loss='cioo'" in told.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "flags, rest",
+    [
+        (("--epochs", "two"), "argument --epochs: invalid int value: 'two'"),
+        (("--epohcs", "2"), "unrecognized arguments: --epohcs 2"),
+        (("--focus", "0.25"), "argument --focus: must be hardest=SHARE. Received: '0.25'"),
+        (
+            ("--focus", "hardest=x"),
+            "argument --focus: must be hardest=SHARE. Received: 'hardest=x'",
+        ),
+        (
+            ("--loss-args", "[1]"),
+            "argument --loss-args: must be a JSON object such as {\"beta\": 0.5}. Received: '[1]'",
+        ),
+        (
+            ("--loss-args", "{bad"),
+            "argument --loss-args: must be a JSON object such as {\"beta\": 0.5}. Received: '{bad'",
+        ),
+    ],
+)
+def test_a_wrong_flag_is_one_line(shapes, tmp_path, capsys, flags, rest):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(
+            [str(word) for word in ("train", *data(shapes), "--out", tmp_path / "run", *flags)]
+        )
+    assert stop.value.code == 2
+    printed, told = capsys.readouterr()
+    assert printed == ""
+    assert told == f"boxloss train: {rest} (`boxloss train --help` shows all flags)\n"
+
+
 def test_validation_images_without_annotations_are_refused(shapes, tmp_path, capsys):
     words = (*data(shapes), "--val-images", shapes / "images", "--out", tmp_path / "run")
     status, _, told = call(capsys, "train", *words)

@@ -30,8 +30,28 @@ def module_of(command):
     return importlib.import_module(f"boxloss.cli.{command.replace('-', '_')}")
 
 
+class Parser(argparse.ArgumentParser):
+    """Errors are one line, as those of the commands; argparse puts all flags before it."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (`{self.prog} --help` shows all flags)\n")
+
+
+def json_object(text):
+    """The dict of a flag that is a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            f'must be a JSON object such as {{"beta": 0.5}}. Received: {text!r}'
+        )
+    return value
+
+
 def parser_of(command, module):
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"boxloss {command}",
         description=module.HELP,
         epilog=getattr(module, "EPILOG", None),

@@ -9,7 +9,8 @@ import pathlib
 import statistics
 import sys
 
-from boxloss.cli.train import data_arguments, json_object, load_sets
+from boxloss.cli import json_object
+from boxloss.cli.train import data_arguments, load_sets
 from boxloss.files import write_atomically, write_csv, write_json
 
 HELP = "train a detector with each of several losses: AP, with intervals over seeds"

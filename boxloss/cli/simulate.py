@@ -1,11 +1,11 @@
 """`boxloss simulate`: what each loss does to boxes around a target, with exact gradients."""
 
-import argparse
 import json
 import pathlib
 import sys
 import time
 
+from boxloss.cli import json_object
 from boxloss.files import write_atomically, write_csv
 
 HELP = "Move boxes around a target by each loss's exact gradient."
@@ -24,16 +24,6 @@ keeps the losses that are done.
 STRIP = {"target": 0, "scale": 3, "shape": 6}  # a tall target, a wide anchor of the same area
 
 
-def _arguments(text):
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"must be a JSON object: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError("must be a JSON object")
-    return value
-
-
 def add_arguments(parser):
     parser.add_argument(
         "--loss",
@@ -44,7 +34,7 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--loss-args",
-        type=_arguments,
+        type=json_object,
         default={},
         metavar="JSON",
         help="the arguments of the one loss, or an object of loss name to arguments",

@@ -1,9 +1,11 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
+import argparse
 import contextlib
-import json
 import pathlib
 import sys
+
+from boxloss.cli import json_object
 
 HELP = "Train a detector that predicts several boxes an image; show which boxes are wrong."
 EPILOG = """examples:
@@ -146,19 +148,15 @@ def _run_arguments(group):
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def json_object(text):
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(text)
-    return value
-
-
 def hardest(text):
     """hardest=0.25 to 0.25."""
     name, _, share = text.partition("=")
-    if name != "hardest":
-        raise ValueError(text)
-    return float(share)
+    try:
+        if name == "hardest":
+            return float(share)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be hardest=SHARE. Received: {text!r}")
 
 
 def load_sets(args):
