@@ -122,6 +122,19 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, capsys, flags, rest):
     assert told == f"boxloss train: {rest} (`boxloss train --help` shows all flags)\n"
 
 
+def test_one_image_cannot_be_divided(shapes, tmp_path, capsys):
+    content = json.loads((shapes / "annotations.json").read_text())
+    one = tmp_path / "one.json"
+    one.write_text(json.dumps(content | {"images": content["images"][:1], "annotations": []}))
+    words = ("--images", shapes / "images", "--annotations", one, "--out", tmp_path / "run")
+    status, _, told = call(capsys, "train", *words)
+    assert status == 2
+    assert told.splitlines()[-1] == (
+        "boxloss train: `images` must hold two usable images or more, or --val-images be given. "
+        "Received: 1"
+    )
+
+
 def test_validation_images_without_annotations_are_refused(shapes, tmp_path, capsys):
     words = (*data(shapes), "--val-images", shapes / "images", "--out", tmp_path / "run")
     status, _, told = call(capsys, "train", *words)

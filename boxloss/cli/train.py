@@ -173,6 +173,11 @@ def load_sets(args):
     told = [("training", train_set)]
     if args.val_images is None:
         whole = train_set
+        if len(whole) < 2:
+            raise ValueError(
+                "`images` must hold two usable images or more, or --val-images be given. "
+                f"Received: {len(whole)}"
+            )
         train_set, validation_set = datasets.split(whole, args.val_fraction)
         train_set.dropped, told = whole.dropped, [("all", whole)]
     else:
