@@ -55,7 +55,8 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
         cv2.imwrite(str(strange / name), np.full((50, 90, 3), 127, "uint8"))
     (strange / "broken.jpg").write_bytes(b"no picture")
     words = ("predict", out, strange, "--out", tmp_path / "found", "--score-threshold", 0.001)
-    status, predicted, _ = call(capsys, *words)
+    status, predicted, told = call(capsys, *words)
+    assert f"{strange / 'broken.jpg'}: image must be a JPEG, PNG, BMP, WebP or TIFF file" in told
     assert status == 0 and predicted["images"] == 2 and predicted["unreadable"] == 1
     results = json.loads((tmp_path / "found" / "detections.json").read_text())
     assert len(results) == predicted["boxes"]

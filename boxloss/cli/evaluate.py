@@ -29,7 +29,7 @@ def add_arguments(parser):
 
 def run(args):
     from boxloss import datasets, training
-    from boxloss.cli.train import write_explorer
+    from boxloss.cli.train import tell_problems, write_explorer
     from boxloss.detector import load_detector
     from boxloss.files import write_json
 
@@ -43,8 +43,7 @@ def run(args):
         args.images, args.annotations, args.format, args.strict, class_names=detector.class_names
     )
     print(dataset.summary(), file=sys.stderr)
-    for problem in dataset.problems[:20]:
-        print(f"  {problem}", file=sys.stderr)
+    tell_problems(dataset)
     out = args.out or args.run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     metrics, _ = training.evaluate(detector, dataset, out, loss)

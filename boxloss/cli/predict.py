@@ -31,15 +31,13 @@ def run(args):
     from boxloss import datasets
     from boxloss.callbacks import as_results
     from boxloss.cli.evaluate import existing
+    from boxloss.cli.train import tell_problems
     from boxloss.detector import load_detector
     from boxloss.files import write_json
 
     detector = load_detector(existing(args.run / args.model))
     dataset = datasets.load_images(args.images)
-    if not dataset.records:
-        raise ValueError(
-            f"`images` must be an image or a folder that holds some. Received: {args.images!r}"
-        )
+    tell_problems(dataset)
     args.out.mkdir(parents=True, exist_ok=True)
     results, unreadable = [], 0
     for number, record in enumerate(dataset.records):

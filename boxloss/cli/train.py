@@ -192,11 +192,16 @@ def load_sets(args):
         told.append(("validation", validation_set))
     for name, dataset in told:
         print(f"{name}: {dataset.summary()}", file=sys.stderr)
-        for problem in dataset.problems[:20]:
-            print(f"  {problem}", file=sys.stderr)
-        if len(dataset.problems) > 20:
-            print(f"  and {len(dataset.problems) - 20} more", file=sys.stderr)
+        tell_problems(dataset)
     return train_set, validation_set
+
+
+def tell_problems(dataset):
+    """A line for people about each of the first broken items."""
+    for problem in dataset.problems[:20]:
+        print(f"  {problem}", file=sys.stderr)
+    if len(dataset.problems) > 20:
+        print(f"  and {len(dataset.problems) - 20} more", file=sys.stderr)
 
 
 def options_of(args):
