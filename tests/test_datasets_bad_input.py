@@ -354,6 +354,15 @@ def test_a_broken_voc_file_is_dropped(place, text, line):
     expect(place, place / "labels", [f"{path}: file {line}"], dropped=(1, 0))
 
 
+def test_of_two_voc_files_of_one_image_the_second_is_dropped(place):
+    labels = place / "labels"
+    labels.mkdir()
+    for name in ("a.xml", "b.xml"):
+        (labels / name).write_text(xml(thing()))
+    line = f"{labels / 'b.xml'}: file must name a file that {labels / 'a.xml'} does not name. "
+    expect(place, labels, [f"{line}Received: file_name='a.png'"], dropped=(1, 1))
+
+
 def test_a_voc_file_of_a_missing_image_is_dropped(place):
     path = write_voc(place, xml(thing(), name="c.png"))
     (place / "images" / "b.png").unlink()

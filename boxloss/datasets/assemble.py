@@ -63,9 +63,11 @@ def find_image(image, root, seen, problems):
         return None
     file_name, path = found
     if file_name in seen:
-        rule = f"name a file that {seen[file_name]} does not name"
+        source, item = seen[file_name]
+        other = item if source == image.source else one_line(source)
+        rule = f"name a file that {other} does not name"
         return drop(image.source, image.item, rule, f"file_name={file_name!r}")
-    seen[file_name] = image.item
+    seen[file_name] = (image.source, image.item)
     try:
         with open(path, "rb") as file:
             header = read_header(file)
