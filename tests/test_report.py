@@ -284,6 +284,38 @@ def test_pictures_of_an_earlier_page_go_and_files_of_others_stay(tmp_path):
     assert sorted(p.name for p in (tmp_path / "crops").iterdir()) == ["0.jpg", "1.jpg", "mine.jpg"]
 
 
+def test_pictures_of_somebody_else_are_not_touched(tmp_path):
+    coco_files(tmp_path, pictures=False)
+    photos = tmp_path / "images"
+    photos.mkdir()
+    for name in ("0.jpg", "000005.jpg"):
+        (photos / name).write_text("a photo")
+    report = boxloss.BoxReport.from_coco(
+        tmp_path / "truth.json", tmp_path / "results.json", loss=None
+    )
+    with pytest.raises(ValueError, match="new folder.* files in images/ and no page"):
+        report.to_html(tmp_path)
+    assert {p.name: p.read_text() for p in photos.iterdir()} == {
+        "0.jpg": "a photo",
+        "000005.jpg": "a photo",
+    }
+
+
+def test_a_page_whose_making_was_cut_short_is_made_anew(tmp_path, monkeypatch):
+    from boxloss.explorer import write
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    report = boxloss.BoxReport(IMAGES, Y_TRUE, Y_PRED)
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "page_content", killed)
+        with pytest.raises(KeyboardInterrupt):
+            report.to_html(tmp_path)
+    assert list((tmp_path / "crops").iterdir())
+    assert len(page_data(report.to_html(tmp_path))["rows"]["kind"]) == len(report)
+
+
 def test_only_the_worst_rows_get_pictures_where_asked(tmp_path):
     report = boxloss.BoxReport(IMAGES, Y_TRUE, Y_PRED)
     worst = int(np.argmax([row["box_error"] for row in report.rows]))

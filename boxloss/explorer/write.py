@@ -7,6 +7,7 @@ import importlib.resources
 import math
 import pathlib
 
+from boxloss.datasets.problems import one_line
 from boxloss.explorer.content import as_json, page_content
 from boxloss.explorer.crops import write_pictures
 from boxloss.files import write_atomically
@@ -16,15 +17,18 @@ SCRIPTS = (
     *("histogram", "cartography", "summary", "viewer", "export", "main"),
 )
 
+MARK = '<script type="application/json" id="data">'  # stands in every page, and in the template
+
 
 def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
     """Write `folder`/index.html, its crops/ and images/; returns the path of index.html.
 
     report, compare: BoxReport. worst: only that many rows, the largest box errors first, get
-    pictures (None: all). sort: key of the column that the page sorts by first.
+    pictures (None: all). sort: key of the column that the page sorts by first. ValueError where the
+    pictures of somebody else stand in the way.
     """
     folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder)
     pictured, cropped = write_pictures(folder, report, worst_rows(report.rows, worst))
     content = page_content(report, title or report.title, pictured, cropped, compare, sort)
     page = assemble(content)
@@ -32,6 +36,23 @@ def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
         # Bytes, because the policy's hashes are of exactly these line ends.
         temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
     return folder / "index.html"
+
+
+def claim(folder):
+    """Make `folder` a page's own: pictures of an earlier page are replaced, no others."""
+    index = folder / "index.html"
+    if index.is_file() and MARK in index.read_text("utf-8", errors="replace"):
+        return
+    for place in (folder / "crops", folder / "images"):
+        if place.is_dir() and any(place.iterdir()):
+            raise ValueError(
+                "a page must go to a new folder or to that of an earlier page, whose pictures it "
+                f"replaces. Received: {one_line(folder)}, with files in {place.name}/ and no page"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    # It says whose the pictures are, also if this process is killed among them.
+    with write_atomically(index) as temporary:
+        temporary.write_text(f"<!doctype html><p>This page is being made.</p>{MARK}{{}}</script>")
 
 
 def worst_rows(rows, count):

@@ -216,9 +216,11 @@ class BoxReport:
     ) -> pathlib.Path:
         """Write the explorer page to `folder`; returns the path of its index.html.
 
-        compare: another BoxReport on the same images (which boxes got worse?). worst: only that
-        many rows get pictures, the largest errors first. sort: the column sorted by at first
-        ("error", "iou", "worst", or "extra:NAME" for a column of numbers added to `rows`).
+        folder: a new one or that of an earlier page, whose pictures go; ValueError where pictures
+        of somebody else are in its images/ or crops/. compare: another BoxReport on the same images
+        (which boxes got worse?). worst: only that many rows get pictures, the largest errors first.
+        sort: the column sorted by at first ("error", "iou", "worst", or "extra:NAME" for a column
+        of numbers added to `rows`).
         """
         return write_page(self, folder, compare=compare, worst=worst, sort=sort)
 
