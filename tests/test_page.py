@@ -294,6 +294,35 @@ def test_the_whole_image_opens_with_all_its_boxes_and_numbers(open_page, reports
     assert not page.locator("#viewer").is_visible()
 
 
+def test_another_image_is_shown_whole_whatever_was_seen_before(open_page):
+    page = open_page()
+    first_row(page).locator(".picture").click()
+    page.click("#viewer-box")
+    page.keyboard.press("Escape")
+    page.fill("#search", "picture 0005")
+    page.locator("#count", has_text="in 1 images").wait_for()
+    first_row(page).locator(".picture").click()
+    assert page.locator("#viewer-title").inner_text() == "picture 0005.png"
+    assert page.locator("#viewer-picture svg").get_attribute("viewBox") == "0 0 320 240"
+
+
+def test_values_of_sides_at_the_border_are_in_sight(open_page):
+    page = open_page("audit")
+    first_row(page).locator(".picture").click()
+    places = """() => {
+      const box = (element) => element.getBoundingClientRect();
+      const frame = box(document.querySelector('#viewer-picture'));
+      return [...document.querySelectorAll('#viewer-picture text.value')].map(box).map((b) =>
+        [b.left - frame.left, b.top - frame.top, frame.right - b.right, frame.bottom - b.bottom]);
+    }"""
+    found = []
+    for _ in range(60):
+        found += page.evaluate(places)
+        page.keyboard.press("ArrowRight")
+    assert len(found) > 150
+    assert np.min(found) >= -1
+
+
 def test_two_runs_compared_show_which_boxes_got_worse(open_page, reports):
     page = open_page("compared")
     rows, others = reports[1].rows, {r["annotation_id"]: r for r in reports[2].rows}

@@ -72,21 +72,35 @@ function cropOf(i) {
   return svg;
 }
 
-/** What is proposed, in words at the upper left corner of the proposed box. */
-function drawProposalWords(svg, i, unit) {
+/** Where words stand that would begin at x, y: as near as they are wholly inside `seen`, if their box is in sight. */
+function inSight([x, y], words, anchor, unit, seen, box) {
+  if (box[0] > seen[2] || box[1] > seen[3] || box[2] < seen[0] || box[3] < seen[1]) return [x, y];
+  const width = 9.5 * unit * words.length; // no less than bold letters of that size take
+  const before = { start: 0, middle: width / 2, end: width }[anchor];
+  const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+  return [clamp(x, seen[0] + before + 4 * unit, seen[2] - width + before - 4 * unit), clamp(y, seen[1] + 16 * unit, seen[3] - 6 * unit)];
+}
+
+/** What is proposed, in words at the upper left corner of the proposed box, below what stands at `top`. */
+function drawProposalWords(svg, i, unit, seen, top) {
   const box = proposedOf(i) || (PROPOSAL?.action[i] === "remove" ? truthOf(i) : null);
   if (!box) return;
-  const text = makeSvg("text", { class: "value proposed", x: box[0] + 6 * unit, y: box[1] + 17 * unit, "font-size": 13 * unit, "stroke-width": 4 * unit });
-  text.textContent = `${suspectOf(i)} → ${proposalText(i)}`;
+  const words = `${suspectOf(i)} → ${proposalText(i)}`;
+  const [x, y] = inSight([box[0] + 6 * unit, Math.max(box[1], top) + 17 * unit], words, "start", unit, seen, box);
+  const text = makeSvg("text", { class: "value proposed", x, y, "font-size": 13 * unit, "stroke-width": 4 * unit });
+  text.textContent = words;
   svg.append(text);
 }
 
-/** Each edge's signed error beside it; `unit` is one screen pixel in the picture's own pixels. */
-function drawValues(svg, i, unit) {
+/**
+ * Each edge's signed error beside it, and inside what is `seen` (x1, y1, x2, y2) of the picture's plane.
+ * `unit` is one screen pixel in the picture's own pixels. Gives the place of the upper one.
+ */
+function drawValues(svg, i, unit, seen) {
   const truth = truthOf(i);
   const prediction = predictionOf(i);
   const errors = errorsOf(i);
-  if (!errors) return;
+  if (!errors) return -Infinity;
   const shares = sharesOf(i);
   const low = truth.map((value, side) => Math.min(value, prediction[side]));
   const high = truth.map((value, side) => Math.max(value, prediction[side]));
@@ -98,9 +112,14 @@ function drawValues(svg, i, unit) {
     [high[2] + gap, middle[1], "start", 0.35],
     [middle[0], high[3] + gap, "middle", 0.8],
   ];
-  places.forEach(([x, y, anchor, shift], side) => {
-    const text = makeSvg("text", { class: "value", x, y: y + shift * 14 * unit, "text-anchor": anchor, "font-size": 14 * unit, "stroke-width": 4 * unit, fill: diverging(shares[side] / LIMIT) });
-    text.textContent = signed(errors[side]);
+  const box = [low[0], low[1], high[2], high[3]];
+  const heights = places.map(([left, base, anchor, shift], side) => {
+    const words = signed(errors[side]);
+    const [x, y] = inSight([left, base + shift * 14 * unit], words, anchor, unit, seen, box);
+    const text = makeSvg("text", { class: "value", x, y, "text-anchor": anchor, "font-size": 14 * unit, "stroke-width": 4 * unit, fill: diverging(shares[side] / LIMIT) });
+    text.textContent = words;
     svg.append(text);
+    return y;
   });
+  return heights[1];
 }

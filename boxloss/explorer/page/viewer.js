@@ -1,5 +1,5 @@
 // The whole image with all its boxes; wheel and drag move through it.
-const view = { place: 0, x: 0, y: 0, width: 1, height: 1 };
+const view = { place: 0, image: -1, x: 0, y: 0, width: 1, height: 1 };
 
 function openViewer(place) {
   if (!order.length) return;
@@ -9,20 +9,20 @@ function openViewer(place) {
 }
 
 function showInViewer(place) {
-  const before = order[view.place];
   view.place = Math.max(0, Math.min(place, order.length - 1));
   const i = order[view.place];
   const image = imageOf(i);
   $("viewer-title").textContent = image.file_name;
   $("viewer-place").textContent = `${view.place + 1} of ${order.length} · ${image.width} × ${image.height}`;
-  if (before === undefined || PAGE.rows.image[before] !== PAGE.rows.image[i] || view.width <= 1) fitView();
+  if (view.image !== PAGE.rows.image[i]) fitView();
   drawViewer();
   drawFacts(i);
 }
 
 function fitView() {
-  const image = imageOf(order[view.place]);
-  Object.assign(view, { x: 0, y: 0, width: image.width, height: image.height });
+  const i = order[view.place];
+  const image = imageOf(i);
+  Object.assign(view, { image: PAGE.rows.image[i], x: 0, y: 0, width: image.width, height: image.height });
 }
 
 function zoomToBox() {
@@ -46,8 +46,11 @@ function drawViewer() {
   const frame = $("viewer-picture").getBoundingClientRect();
   const unit = Math.max(view.width / Math.max(frame.width, 1), view.height / Math.max(frame.height, 1));
   if ($("viewer-values").checked) {
-    drawValues(svg, i, unit);
-    drawProposalWords(svg, i, unit);
+    const [x, y] = [view.x + view.width / 2, view.y + view.height / 2];
+    const half = [(frame.width * unit) / 2, (frame.height * unit) / 2];
+    const seen = [x - half[0], y - half[1], x + half[0], y + half[1]];
+    const top = drawValues(svg, i, unit, seen);
+    drawProposalWords(svg, i, unit, seen, top);
   }
   $("viewer-picture").replaceChildren(svg);
 }
