@@ -403,6 +403,16 @@ def test_review_marks_outlive_a_reload_and_are_exported(open_page, reports):
     assert count(page) == 1
 
 
+def test_keys_of_marks_work_as_capitals_too(open_page):
+    page = open_page()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+A")
+    page.keyboard.press("Enter")
+    page.keyboard.press("W")
+    page.keyboard.press("Escape")
+    assert [row["review"] for row in exported_rows(page)[1:3]] == ["accept", "wrong label"]
+
+
 def test_the_keyboard_alone_reaches_every_row_and_the_viewer(open_page, reports):
     page = open_page()
     page.keyboard.press("ArrowDown")

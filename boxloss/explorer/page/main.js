@@ -68,13 +68,14 @@ function onKey(event) {
     return;
   }
   const viewing = $("viewer").open;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const page = Math.max(1, Math.floor($("rows").clientHeight / rowHeight()) - 1);
-  const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page, Home: -order.length, End: order.length }[event.key];
+  const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page, Home: -order.length, End: order.length }[key];
   const inTable = event.target === document.body || event.target.closest("#rows");
-  const mark = MARK_KEYS[event.key];
+  const mark = MARK_KEYS[key];
   if ($("help-box").open) return;
   if (viewing && (event.key === "ArrowRight" || event.key === "ArrowLeft")) showInViewer(view.place + (event.key === "ArrowRight" ? 1 : -1));
-  else if (viewing && (mark || event.key === "u")) {
+  else if (viewing && (mark || key === "u")) {
     setMark(order[view.place], mark || null);
     refreshRow(view.place);
     fillChips();
@@ -84,7 +85,7 @@ function onKey(event) {
   else if (event.key === "?") $("help-box").showModal();
   else if (inTable && step !== undefined) focusRow(focused + step);
   else if (inTable && event.key === "Enter" && !event.target.closest("button")) openViewer(focused);
-  else if (inTable && (mark || event.key === "u")) markFocused(mark || null);
+  else if (inTable && (mark || key === "u")) markFocused(mark || null);
   else return;
   event.preventDefault();
 }
