@@ -442,6 +442,16 @@ def test_rows_are_virtual_and_named_for_screen_readers(open_page, reports):
     assert unnamed == 0
 
 
+def test_rows_are_read_in_their_order_after_scrolling_back(open_page):
+    page = open_page()
+    places = "[...document.querySelectorAll('#rows .row')].map((row) => +row.ariaRowIndex)"
+    for top in (4000, 3700, 3400, 0):
+        page.evaluate(f"document.querySelector('#rows').scrollTop = {top}")
+        page.wait_for_timeout(100)
+        indices = page.evaluate(places)
+        assert len(indices) > 5 and indices == sorted(indices)
+
+
 def test_text_keeps_its_contrast_in_light_and_dark(open_page):
     for scheme in ("light", "dark"):
         page = open_page(color_scheme=scheme)

@@ -133,11 +133,12 @@ function showRows() {
       shown.delete(place);
     }
   }
-  for (let place = first; place < last; place++) {
+  // Each before the next one: a screen reader reads them as they stand in the document.
+  for (let place = last - 1; place >= first; place--) {
     if (shown.has(place)) continue;
     const row = buildRow(place);
+    $("space").insertBefore(row, shown.get(place + 1) ?? null);
     shown.set(place, row);
-    $("space").append(row);
   }
 }
 
