@@ -488,10 +488,70 @@ def test_nothing_overflows_a_narrow_window(open_page):
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.locator("#rows .row").count() > 1
-    box = first_row(page).bounding_box()
-    inside = first_row(page).locator(".review").bounding_box()
-    assert inside["x"] + inside["width"] <= box["x"] + box["width"] + 1
-    assert inside["y"] + inside["height"] <= box["y"] + box["height"] + 1
+    assert page.evaluate(OVERFLOWS) == []
+
+
+# What in a row sticks out of its cell, or what cell out of its row or over another one.
+OVERFLOWS = """() => {
+  const box = (cell) => {
+    const inside = [...cell.querySelectorAll('*:not(svg *)')].filter((e) => e.checkVisibility());
+    const all = (inside.length ? inside : [cell]).map((e) => e.getBoundingClientRect());
+    const [left, top] = ['left', 'top'].map((side) => Math.min(...all.map((b) => b[side])));
+    const [right, bottom] = ['right', 'bottom'].map((side) => Math.max(...all.map((b) => b[side])));
+    return { left, top, right, bottom, width: right - left, height: bottom - top };
+  };
+  const found = [];
+  for (const row of document.querySelectorAll('#rows .row')) {
+    const frame = row.getBoundingClientRect();
+    const cells = [...row.children].filter((cell) => cell.checkVisibility());
+    const boxes = cells.map((cell) => [cell, box(cell)]).filter(([, b]) => b.width && b.height);
+    for (const [cell, b] of boxes) {
+      const name = `${cell.className} of row ${row.ariaRowIndex}`;
+      const place = cell.getBoundingClientRect();
+      if (b.right > frame.right + 1 || b.bottom > frame.bottom + 1) found.push(`${name}: row`);
+      if (b.top < frame.top - 1) found.push(`${name}: above its row`);
+      if (cell.matches('.side') && (b.left < place.left - 1 || b.right > place.right + 1))
+        found.push(`${name}: tile`);
+      for (const [other, o] of boxes)
+        if (cell !== other && b.left < o.right - 1 && o.left < b.right - 1 &&
+            b.top < o.bottom - 1 && o.top < b.bottom - 1)
+          found.push(`${name} and ${other.className}`);
+    }
+  }
+  return found;
+}"""
+
+
+def test_texts_from_right_to_left_do_not_turn_the_numbers_beside_them(browser, tmp_path):
+    truth, results = scene(tmp_path, images=1, boxes=2, pictures=False)
+    for category in truth["categories"]:
+        category["name"] = "\u202e" + category["name"]
+    BoxReport.from_coco(truth, results, loss=None).to_html(tmp_path / "page")
+    page = browser.new_page()
+    page.goto((tmp_path / "page" / "index.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    first_row(page).locator(".picture").click()
+    predicted = page.locator("#viewer-facts dt", has_text="predicted").locator("xpath=../dd[3]")
+    score = re.search(r"\(([\d.]+)\)", predicted.inner_text())
+    # The left end of each character of the confidence, as drawn.
+    lefts = predicted.evaluate(
+        """(dd, text) => {
+          const walker = document.createTreeWalker(dd, NodeFilter.SHOW_TEXT);
+          for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const at = node.data.indexOf(text);
+            if (at < 0) continue;
+            return [...text].map((_, i) => {
+              const range = document.createRange();
+              range.setStart(node, at + i);
+              range.setEnd(node, at + i + 1);
+              return range.getBoundingClientRect().left;
+            });
+          }
+        }""",
+        score[1],
+    )
+    assert lefts == sorted(lefts) and len(lefts) >= 5
+    page.close()
 
 
 def test_a_page_without_rows_and_without_pictures_opens(browser, tmp_path):

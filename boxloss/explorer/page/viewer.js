@@ -59,9 +59,10 @@ function drawFacts(i) {
   const rows = PAGE.rows;
   const list = make("dl");
   const fact = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
+  const word = (text) => make("bdi", { text }); // whatever way it is written, the number beside it is not
   fact("kind", kindChip(rows.kind[i]), ` ${KIND_WORDS[KINDS[rows.kind[i]]]}`);
   fact("class", PAGE.classes[rows.class[i]]);
-  if (rows.predicted[i] >= 0) fact("predicted", `${PAGE.classes[rows.predicted[i]]} (${format(COLUMNS.get("score").values[i], 3)})`);
+  if (rows.predicted[i] >= 0) fact("predicted", word(PAGE.classes[rows.predicted[i]]), ` (${format(COLUMNS.get("score").values[i], 3)})`);
   if (suspectOf(i)) {
     fact("suspected", suspectOf(i));
     fact("proposed", proposalText(i));
