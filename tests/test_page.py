@@ -455,21 +455,58 @@ def test_rows_are_read_in_their_order_after_scrolling_back(open_page):
 def test_text_keeps_its_contrast_in_light_and_dark(open_page):
     for scheme in ("light", "dark"):
         page = open_page(color_scheme=scheme)
-        worst = page.evaluate(
-            """() => {
-              const $ = (query) => document.querySelector(query);
-              const parse = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
-              const light = (c) => { const [r, g, b] = parse(c).map((v) => { v /= 255;
-                return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
-                return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-              const ground = light(getComputedStyle($('#table')).backgroundColor);
-              const items = document.querySelectorAll(
-                '#rows .what *, #rows span.kind, #count, #head button');
-              return Math.min(...[...items].map((e) => { const t = light(getComputedStyle(e).color);
-                return (Math.max(t, ground) + 0.05) / (Math.min(t, ground) + 0.05); }));
-            }"""
-        )
-        assert worst >= 4.5, scheme
+        page.locator("#rows .mark.wrong").nth(1).click()
+        page.keyboard.press("ArrowUp")
+        page.locator("#rows .row").nth(3).hover()
+        page.wait_for_timeout(300)
+        found = page.evaluate(CONTRASTS)
+        assert len(found) > 100
+        assert [line for line in found if line[0] < line[1]] == [], scheme
+
+
+# [contrast, what WCAG AA asks, text] of every text and field, over all grounds that shine through.
+CONTRASTS = """() => {
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, ground) => ground.map((v, c) => top[c] * top[3] + v * (1 - top[3]));
+  const up = (element) => (element ? [element, ...up(element.parentElement)] : []);
+  const groundOf = (element) => up(element).reverse().reduce(
+    (ground, e) => over(rgba(getComputedStyle(e).backgroundColor), ground), [255, 255, 255]);
+  const light = (colour) => {
+    const [r, g, b] = colour.map((v) => v / 255).map(
+      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) =>
+    (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+  const found = [];
+  for (const element of document.querySelectorAll('body *:not(svg *)')) {
+    if (!element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    if ([...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) {
+      const opacity = up(element).reduce((all, e) => all * getComputedStyle(e).opacity, 1);
+      const ground = groundOf(element);
+      const colour = rgba(style.color);
+      colour[3] *= opacity;
+      found.push([contrast(over(colour, ground), ground), 4.5, element.textContent]);
+    }
+    if (element.matches('input:not([type=checkbox]), select')) {
+      const around = groundOf(element.parentElement);
+      const [border, ground] = [over(rgba(style.borderTopColor), around), groundOf(element)];
+      const hint = over(rgba(getComputedStyle(element, '::placeholder').color), ground);
+      found.push([contrast(border, around), 3, `border of ${element.id}`]);
+      found.push([contrast(hint, ground), 4.5, `hint of ${element.id}`]);
+    }
+  }
+  return found;
+}"""
 
 
 def test_the_theme_button_turns_dark_and_is_remembered(open_page):
