@@ -519,11 +519,13 @@ def test_the_theme_button_turns_dark_and_is_remembered(open_page):
     assert before != after == page.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
-def test_nothing_overflows_a_narrow_window(open_page):
-    page = open_page()
-    page.set_viewport_size({"width": 400, "height": 800})
+@pytest.mark.parametrize("which", ["page", "compared", "audit"])
+@pytest.mark.parametrize("width", [360, 400, 1020, 1021, 1151, 1401])
+def test_nothing_overflows_its_place(open_page, which, width):
+    page = open_page(which)
+    page.set_viewport_size({"width": width, "height": 800})
     page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#rows .row").count() > 1
     assert page.evaluate(OVERFLOWS) == []
 

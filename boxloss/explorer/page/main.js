@@ -149,7 +149,7 @@ function start() {
   $("help").addEventListener("click", () => $("help-box").showModal());
   $("help-close").addEventListener("click", () => $("help-box").close());
   document.addEventListener("keydown", onKey);
-  if (matchMedia("(max-width: 900px)").matches) $("filters").open = false;
+  if (matchMedia("(max-width: 1020px)").matches) $("filters").open = false;
   SORT.down = !COLUMNS.get(SORT.key).up;
   select();
   startCompare();

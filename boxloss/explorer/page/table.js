@@ -52,7 +52,7 @@ function sideCell(value, share, side) {
   }
   // In a cell this narrow what rounds to nothing is nothing.
   const whole = (number) => (Math.abs(number) < 0.05 ? 0 : number);
-  cell.append(make("small", { class: "name", text: SIDES[side] }), make("b", { text: signed(whole(value)) }), make("small", { text: `${signed(whole(100 * share), Math.abs(share) < 1 ? 1 : 0)} %` }));
+  cell.append(make("small", { class: "name", text: SIDES[side] }), make("b", { text: signed(whole(value), Math.abs(value) < 1000 ? 1 : 0) }), make("small", { text: `${signed(whole(100 * share), Math.abs(share) < 1 ? 1 : 0)} %` }));
   cell.style.setProperty("--tint", diverging(share / LIMIT));
   cell.style.setProperty("--share", `${Math.min(Math.abs(share) / LIMIT, 1) * 60}%`);
   return cell;
@@ -99,7 +99,7 @@ function buildRow(place) {
   const shares = sharesOf(i);
   SIDES.forEach((_, side) => row.append(sideCell(errors && errors[side], shares && shares[side], side)));
   cell("number", make("small", { class: "name", text: "IoU" }), make("span", { text: format(COLUMNS.get("iou").values[i]) }));
-  cell("error", make("small", { class: "name", text: "box error" }), make("b", { text: format(COLUMNS.get("error").values[i], 4) }), stackedBar(i));
+  cell("error", make("small", { class: "name", text: "error" }), make("b", { text: format(COLUMNS.get("error").values[i], 4) }), stackedBar(i));
   cell("number score", make("small", { class: "name", text: "conf." }), make("span", { text: format(COLUMNS.get("score").values[i], 2) }));
   const change = COLUMNS.get("change");
   cell("number change", make("small", { class: "name", text: "change" }), make("span", { class: verdictOf(i), text: change ? signed(change.values[i], 3) : "" }));
