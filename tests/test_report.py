@@ -350,6 +350,26 @@ def test_compared_rows_are_joined_by_annotation(tmp_path):
     assert data["error"][1] == pytest.approx(before.rows[1]["box_error"], rel=1e-6)
 
 
+def test_the_crop_of_a_smaller_copy_shows_the_same_place(tmp_path):
+    import cv2
+
+    image = np.zeros((150, 200, 3), "uint8")
+    image[100:125, 150:180] = 255  # in the told size 300..360, 200..250
+    assert cv2.imwrite(str(tmp_path / "small.png"), image)
+    truth = {
+        "images": [{"id": 1, "file_name": "small.png", "width": 400, "height": 300}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [300, 200, 60, 50]}],
+    }
+    report = boxloss.BoxReport.from_coco(truth, [], tmp_path, loss=None)
+    page = report.to_html(tmp_path / "page")
+    assert page_data(page)["rows"]["crop"] == [276, 176, 108, 98]
+    crop = cv2.imread(str(page.parent / "crops" / "0.jpg"))[..., 0] > 128
+    assert crop.shape == (49, 54)
+    np.testing.assert_array_equal(np.argwhere(crop).min(axis=0), (12, 12))
+    np.testing.assert_array_equal(np.argwhere(crop).max(axis=0), (36, 41))
+
+
 def test_numbers_that_a_caller_adds_become_columns(tmp_path):
     report = boxloss.BoxReport(None, Y_TRUE, Y_PRED)
     for i, row in enumerate(report.rows):

@@ -55,14 +55,22 @@ def write_pictures(folder, report, chosen):
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
         _write_jpeg(cv2, images / f"{number}.jpg", picture, IMAGE_PIXELS, 85)
         pictured[number] = True
-        height, width = picture.shape[:2]
         for i in rows:
-            x, y, w, h = crop_of(report.rows[i], width, height)
-            _write_jpeg(cv2, crops / f"{i}.jpg", picture[y : y + h, x : x + w], CROP_PIXELS, 82)
+            x, y, w, h = crop_of(report.rows[i], entry["width"], entry["height"])
+            # Boxes are in pixels of the size that is told: the file may be a smaller copy.
+            across = _part(x, w, picture.shape[1] / entry["width"])
+            down = _part(y, h, picture.shape[0] / entry["height"])
+            _write_jpeg(cv2, crops / f"{i}.jpg", picture[down, across], CROP_PIXELS, 82)
             cropped[i] = True
     _sweep(images, pictured)
     _sweep(crops, cropped)
     return pictured, cropped
+
+
+def _part(low, length, scale):
+    """The slice of at least one pixel from `low` on, `scale` pixels a unit."""
+    first = int(low * scale)
+    return slice(first, max(round((low + length) * scale), first + 1))
 
 
 def _write_jpeg(cv2, path, image, longest, quality):
