@@ -144,6 +144,16 @@ def test_kinds_of_paired_boxes_follow_overlap_and_class():
             "`images` must be given for boxes in relative units, or `image_shape` to the loss. "
             "Received: images=None, bounding_box_format='rel_xyxy'",
         ),
+        (
+            {"labels": [[0, 1, -1], [2, -1, -1]], "class_names": ["cat", "dog"]},
+            "`labels` must be whole numbers from 0 to 1, positions in `class_names`. "
+            "Received: labels=2",
+        ),
+        (
+            {"predicted_labels": [[-1, 0, 0], [0, 0, 0]], "class_names": ["cat", "dog"]},
+            "`predicted_labels` must be whole numbers from 0 to 1, positions in `class_names`. "
+            "Received: predicted_labels=-1",
+        ),
     ],
 )
 def test_wrong_arrays_are_named(arguments, message):

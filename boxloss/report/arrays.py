@@ -42,6 +42,8 @@ def report_of_arrays(
         count = max(int(t.max(initial=0)) for t in (labels, predicted_labels) if t is not None)
         class_names = [str(i) for i in range(count + 1)] if count else ["box"]
     real = (y_true != -1).any(axis=-1) if mask is None else (y_true != -1).any(axis=-1) & mask
+    for argument, values in (("labels", labels), ("predicted_labels", predicted_labels)):
+        _check_labels(argument, values, real, len(class_names))
     entries, pictures = _images(images, b, file_names, loss, y_true, y_pred, real)
     true, predicted = _pixels(loss, entries, y_true), _pixels(loss, entries, y_pred)
     rows = []
@@ -98,6 +100,16 @@ def _table(argument, values, shape, default):
             f"Received: {argument}.shape={values.shape} for boxes {shape}"
         )
     return values
+
+
+def _check_labels(argument, labels, real, count):
+    """Of real boxes: what stands for padding does not matter."""
+    wrong = np.array([]) if labels is None else labels[real & ~np.isin(labels, np.arange(count))]
+    if len(wrong):
+        raise ValueError(
+            f"`{argument}` must be whole numbers from 0 to {count - 1}, positions in "
+            f"`class_names`. Received: {argument}={wrong[0]}"
+        )
 
 
 def _images(images, count, file_names, loss, y_true, y_pred, real):
