@@ -350,16 +350,6 @@ def test_the_crop_shows_truth_and_prediction_with_context(tmp_path):
     assert r > 200 and g < 70 and b < 70
 
 
-def test_compared_rows_are_joined_by_annotation(tmp_path):
-    truth, results = coco_files(tmp_path, pictures=False)
-    now = boxloss.BoxReport.from_coco(truth, results, score_threshold=0.5)
-    before = boxloss.BoxReport.from_coco(truth, results[1:2], title="old")
-    data = page_data(now.to_html(tmp_path / "page", compare=before))["compare"]
-    kinds = [None if kind is None else evaluation.KINDS[kind] for kind in data["kind"]]
-    assert kinds == ["miss", "ok", "miss", None] and data["title"] == "old"
-    assert data["error"][1] == pytest.approx(before.rows[1]["box_error"], rel=1e-6)
-
-
 def test_the_crop_of_a_smaller_copy_shows_the_same_place(tmp_path):
     import cv2
 
@@ -378,6 +368,16 @@ def test_the_crop_of_a_smaller_copy_shows_the_same_place(tmp_path):
     assert crop.shape == (49, 54)
     np.testing.assert_array_equal(np.argwhere(crop).min(axis=0), (12, 12))
     np.testing.assert_array_equal(np.argwhere(crop).max(axis=0), (36, 41))
+
+
+def test_compared_rows_are_joined_by_annotation(tmp_path):
+    truth, results = coco_files(tmp_path, pictures=False)
+    now = boxloss.BoxReport.from_coco(truth, results, score_threshold=0.5)
+    before = boxloss.BoxReport.from_coco(truth, results[1:2], title="old")
+    data = page_data(now.to_html(tmp_path / "page", compare=before))["compare"]
+    kinds = [None if kind is None else evaluation.KINDS[kind] for kind in data["kind"]]
+    assert kinds == ["miss", "ok", "miss", None] and data["title"] == "old"
+    assert data["error"][1] == pytest.approx(before.rows[1]["box_error"], rel=1e-6)
 
 
 def test_numbers_that_a_caller_adds_become_columns(tmp_path):
@@ -415,6 +415,28 @@ def test_explore_makes_the_page_from_a_peer_s_output_alone(tmp_path, capsys):
     data = page_data(tmp_path / "page" / "index.html")
     assert data["loss"] == "giou" and all(data["rows"]["picture"])
     assert (tmp_path / "page" / "boxes.csv").is_file()
+
+
+def test_what_is_left_out_is_counted_and_told(tmp_path, capsys):
+    from boxloss.cli import main
+
+    truth, results = coco_files(tmp_path)
+    (tmp_path / "photos" / "sub;rm -rf.png").unlink()
+    truth["annotations"].append({**truth["annotations"][0], "id": 14, "bbox": [5, 5, 0, 9]})
+    results.append({**results[0], "image_id": 77})
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    words = ["explore", "--truth", tmp_path / "truth.json", "--images", tmp_path / "photos"]
+    words += ["--detections", tmp_path / "results.json", "--out", tmp_path / "page"]
+    assert main([str(word) for word in words]) == 0
+    printed = capsys.readouterr()
+    # The image that is gone takes a box and a detection with it.
+    wanted = {"images": 1, "boxes": 2, "detections": 2}
+    assert json.loads(printed.out)["dropped"] == wanted
+    assert "dropped: 1 images, 2 boxes, 2 detections" in printed.err
+    assert "sub;rm -rf.png" in printed.err and "annotation 14" in printed.err
+    subtitle = page_data(tmp_path / "page" / "index.html")["subtitle"]
+    assert subtitle.endswith("dropped: 1 images, 2 boxes, 2 detections")
 
 
 def test_explore_adds_what_a_run_tells_of_its_boxes(tmp_path, capsys):

@@ -69,12 +69,18 @@ def run(args):
     page = report.to_html(out, compare=other, worst=args.worst)
     report.to_csv(out / "boxes.csv")
     seconds = time.monotonic() - started
+    for problem in report.problems[:20]:
+        print(f"  {problem}", file=sys.stderr)
+    dropped = ", ".join(f"{n} {what}" for what, n in report.dropped.items() if n)
+    if dropped:
+        print(f"dropped: {dropped}", file=sys.stderr)
     print(f"{len(report)} rows in {seconds:.1f} s: open {page}", file=sys.stderr)
     return {
         "page": str(page),
         "rows": len(report),
         "images": len(report.images),
         "kinds": report.counts(),
+        "dropped": report.dropped,
         "score_threshold": report.score_threshold,
         "seconds": round(seconds, 3),
         **({} if known is None else {"with_history": known}),

@@ -38,7 +38,8 @@ class BoxReport:
         iou_threshold: from here on a box counts as found.
 
     Attributes: rows (list of dicts), images (list of dicts id, file_name, width, height),
-    class_names, category_ids, loss (its name), title.
+    class_names, category_ids, loss (its name), title; dropped (how many images, boxes and
+    detections were given and are not in it) and problems (a line for each broken image or box).
     """
 
     def __init__(
@@ -86,11 +87,15 @@ class BoxReport:
         title,
         iou_threshold,
         score_threshold,
+        problems=(),
+        dropped=None,
     ):
         self.rows, self.images, self._pictures = rows, images, pictures
         self.class_names, self.category_ids = list(class_names), list(category_ids)
         self.loss, self.title = loss, title
         self.iou_threshold, self.score_threshold = iou_threshold, score_threshold
+        self.problems, self.dropped = list(problems), {"images": 0, "boxes": 0, "detections": 0}
+        self.dropped |= dropped or {}
         self._subtitle = None
 
     @classmethod
@@ -114,8 +119,9 @@ class BoxReport:
         """From truth (DataSet, COCO dict or path) and COCO results (list or path) of any detector.
 
         images: the image folder; None where the truth is a DataSet, or for no pictures. With a path
-        as truth, broken annotations are dropped as `datasets.load` does. score_threshold: None
-        takes the score with the best F1.
+        as truth, broken annotations are dropped as `datasets.load` does, and images that are not
+        there. Detections in images or of categories that the truth has not are dropped as well.
+        score_threshold: None takes the score with the best F1.
         """
         return cls._of(
             title=title,
@@ -185,6 +191,8 @@ class BoxReport:
         if self.score_threshold is not None:
             parts.append(f"confidence from {self.score_threshold:.3g}")
         parts.append(", ".join(f"{n} {kind}" for kind, n in counts.items() if n))
+        dropped = ", ".join(f"{n} {what}" for what, n in self.dropped.items() if n)
+        parts.append(f"dropped: {dropped}" if dropped else "")
         return " · ".join(part for part in parts if part)
 
     def picture(self, i: int) -> np.ndarray | None:

@@ -16,14 +16,17 @@ def report_of_coco(truth, detections, images, loss, iou_threshold, score_thresho
     if images is not None and isinstance(truth, (str, os.PathLike)):
         truth = load(images, truth)
     pictures = pictures_of(truth, images)
+    problems, dropped = getattr(truth, "problems", []), getattr(truth, "dropped", {})
     truth = evaluation.Truth.of(truth)
     detections = evaluation.Detections.of(detections, truth)
+    dropped = {**dropped, "detections": sum(detections.unknown.values())}
     if score_threshold is None:
         matches = match(truth, detections, iou_threshold)
         score_threshold = best_threshold(truth, detections, matches)
     loss = None if loss is None else box_loss(loss)
     rows = evaluation.error_table(truth, detections, loss, iou_threshold, score_threshold)
-    return _parts(rows, truth, pictures, loss, score_threshold)
+    parts = _parts(rows, truth, pictures, loss, score_threshold)
+    return parts | {"problems": [str(problem) for problem in problems], "dropped": dropped}
 
 
 def report_of_rows(rows, truth, images, loss):
