@@ -442,6 +442,34 @@ def test_rows_are_virtual_and_named_for_screen_readers(open_page, reports):
     assert unnamed == 0
 
 
+def test_a_row_says_what_it_is_when_the_keyboard_comes_to_it(open_page, reports):
+    page = open_page()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    row = max(reports[1].rows, key=lambda r: r["box_error"] or 0)
+    words = page.evaluate("document.activeElement.ariaLabel")
+    assert words.startswith(row["class"]) and row["file_name"] in words
+    assert f"IoU {row['iou']:.3f}; box error {row['box_error']:.3f}" in words
+    assert f"x1 {row['error_x1']:+.1f}".replace("-", "−") in words
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.ariaLabel") == f"marked accept; {words}"
+
+
+def test_a_filter_that_is_drawn_anew_keeps_the_focus(open_page):
+    page = open_page("trained")
+    open_section(page, "summary", "#summary-table td")
+    open_section(page, "cartography", "#map-table td")
+    for button in ("#summary-table tbody button", "#map-table tbody button"):
+        page.locator(button).first.focus()
+        words = page.evaluate("document.activeElement.textContent")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.textContent") == words
+    page.locator("#ranges button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.closest('#ranges, #range-low') !== null")
+
+
 def test_rows_are_read_in_their_order_after_scrolling_back(open_page):
     page = open_page()
     places = "[...document.querySelectorAll('#rows .row')].map((row) => +row.ariaRowIndex)"

@@ -178,7 +178,7 @@ function drawMapTable(kept) {
     const cells = [String(rows.length), format(meanOf(MAP.y, rows)), format(meanOf(MAP.x, rows)), format(100 * meanOf(MAP.found, rows), 1), format(meanOf(MAP.forgotten, rows), 2)];
     body.append(make("tr", {}, make("th", { scope: "row" }, button), ...cells.map((text) => make("td", { text }))));
   }
-  $("map-table").replaceChildren(make("thead", {}, head), body);
+  refill($("map-table"), $("map-table"), make("thead", {}, head), body);
 }
 
 function startCartography() {

@@ -29,6 +29,15 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Fill `place` anew; the focus stays on its button of the same words, or on `after`. */
+function refill(place, after, ...children) {
+  const held = place.contains(document.activeElement) ? document.activeElement.textContent : null;
+  place.replaceChildren(...children);
+  if (held === null) return;
+  const same = [...place.querySelectorAll("button")].find((button) => button.textContent === held);
+  (same ?? after).focus();
+}
+
 function makeSvg(tag, attributes = {}) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

@@ -115,7 +115,7 @@ function drawRanges() {
     button.addEventListener("click", () => setRange(key, null, null));
     return button;
   });
-  $("ranges").replaceChildren(...chips);
+  refill($("ranges"), $("range-low"), ...chips);
 }
 
 function fillColumnChoices() {

@@ -53,7 +53,7 @@ function drawSummary() {
     body.append(make("tr", {}, title, ...cells.map((text) => make("td", { text }))));
   }
   const columns = make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })));
-  $("summary-table").replaceChildren(make("thead", {}, columns), body);
+  refill($("summary-table"), $("summary-by"), make("thead", {}, columns), body);
 }
 
 function startSummary() {

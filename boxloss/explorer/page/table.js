@@ -74,10 +74,19 @@ function stackedBar(i) {
   return bar;
 }
 
+/** What a screen reader says of row i when the keyboard comes to it. */
+function rowWords(i) {
+  const numbers = [["IoU", "iou"], ["box error", "error"], ["confidence", "score"]];
+  const told = numbers.map(([name, key]) => [name, COLUMNS.get(key).values[i]]).filter(([, value]) => !Number.isNaN(value));
+  const words = [describe(i), ...told.map(([name, value]) => `${name} ${format(value)}`), imageOf(i).file_name];
+  if (markOf(i) !== "open") words.unshift(`marked ${markOf(i)}`);
+  return words.join("; ");
+}
+
 function buildRow(place) {
   const i = order[place];
   const rows = PAGE.rows;
-  const row = make("div", { role: "row", class: "row", "aria-rowindex": String(place + 2), tabindex: place === focused ? "0" : "-1", "data-row": String(i) });
+  const row = make("div", { role: "row", class: "row", "aria-rowindex": String(place + 2), "aria-label": rowWords(i), tabindex: place === focused ? "0" : "-1", "data-row": String(i) });
   row.style.transform = `translateY(${place * rowHeight()}px)`;
   const cell = (name, ...children) => {
     const element = make("div", { role: "cell", class: name }, ...children);
