@@ -380,6 +380,25 @@ def test_a_correction_mends_what_the_kind_says_and_nothing_else(kind):
     assert mended >= 9
 
 
+@pytest.mark.parametrize("kind", ["shift", "missing"])
+def test_no_correction_leads_out_of_the_image(kind):
+    truth, found, _ = planted(kind)
+    free = only(truth, found, kind)["annotations"]
+    for image in truth["images"]:
+        image |= {"width": 360, "height": 260}  # through the last column and row of boxes
+    was_outside, boxes = 0, only(truth, found, kind)["annotations"]
+    for before, entry in zip(free, boxes, strict=True):
+        if entry.get("boxloss_correction") != kind:
+            assert entry == before
+            continue
+        x, y, w, h = before["bbox"]
+        was_outside += x + w > 360 or y + h > 260
+        wanted = [x, y, min(x + w, 360) - x, min(y + h, 260) - y]
+        np.testing.assert_allclose(entry["bbox"], wanted, atol=2e-3)
+        np.testing.assert_allclose(entry["area"], entry["bbox"][2] * entry["bbox"][3])
+    assert was_outside >= 3
+
+
 def test_of_two_duplicates_one_is_removed_and_listed():
     clean, _ = scene()
     truth, found, altered = planted("duplicate")

@@ -59,6 +59,19 @@ def correction(kind, label, box, predicted_label, predicted_box, other_label):
     return Correction(action, int(label), moved)
 
 
+def cut(change, image):
+    """The Correction with a box that moved or came cut at the border of its image, if it is known.
+
+    A detection may hang out of its image, and a box moved as a whole may come to.
+    """
+    size = image["width"], image["height"]
+    known = all(isinstance(side, (int, float)) and side > 0 for side in size)
+    if change.action not in ("move", "add") or not known:
+        return change
+    box = np.clip(change.box, 0, np.tile(size, 2))
+    return change._replace(box=box) if (box[2:] > box[:2]).all() else change
+
+
 def corrected(content, rows):
     """The COCO dict with the corrections of `rows` of an audit; the given one stays as it is.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxloss import evaluation
-from boxloss.audit.corrections import SIDES, corrected, correction, write_new
+from boxloss.audit.corrections import SIDES, corrected, correction, cut, write_new
 from boxloss.audit.evidence import gather, uncovered
 from boxloss.audit.scores import (
     HISTORY_WEIGHT,
@@ -122,6 +122,7 @@ class LabelAudit:
             self.detections.xyxy[owner] if owner >= 0 else None,
             self._evidence.other_label[i],
         )
+        change = cut(change, truth.images[truth.image[i]])
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
         if self._past is not None:
             scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
@@ -134,6 +135,7 @@ class LabelAudit:
         change = correction(
             "missing", None, None, self.detections.label[found], self.detections.xyxy[found], None
         )
+        change = cut(change, self.truth.images[self.detections.image[found]])
         scores = dict.fromkeys([f"suspicion_{kind}" for kind in KINDS], 0.0)
         scores["suspicion_missing"] = score
         return row | scores | self._correction(change) | {"position": None}
