@@ -189,6 +189,21 @@ def test_text_ids_serve_as_well_as_numbers():
     assert evaluation.coco_metrics(renamed, named) == evaluation.coco_metrics(truth, results)
 
 
+def test_numbers_of_numpy_serve_as_well_as_python_s():
+    truth, results = scene(3)
+    plain = evaluation.error_table(truth, results, loss=None)
+    for entry in (*truth["images"], *truth["categories"], *truth["annotations"]):
+        entry["id"] = np.int64(entry["id"])
+    for entry in (*truth["annotations"], *results):
+        entry |= {key: np.int32(entry[key]) for key in ("image_id", "category_id")}
+    for entry in results:
+        entry["score"] = np.float64(entry["score"])
+    rows = evaluation.error_table(truth, results, loss=None)
+    assert rows == plain and json.dumps(rows) == json.dumps(plain)
+    results[0]["score"] = np.float32(0.5)
+    assert evaluation.error_table(truth, results, loss=None)
+
+
 def test_no_detections_give_zero_and_no_boxes_give_none():
     truth, results = scene(1, crowds=False)
     assert evaluation.coco_metrics(truth, [])["AP50"] == 0.0

@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -126,19 +127,21 @@ def _entries(content, where, word):
 def _bbox(entry, where, item):
     box = entry.get("bbox")
     try:
-        numbers = [float(value) for value in box]
+        values = [float(value) for value in box]
     except (TypeError, ValueError, OverflowError):
-        numbers = []
-    good = len(numbers) == 4 and all(map(math.isfinite, numbers))
-    if not good or isinstance(box, str) or numbers[2] < 0 or numbers[3] < 0:
+        values = []
+    good = len(values) == 4 and all(map(math.isfinite, values))
+    if not good or isinstance(box, str) or values[2] < 0 or values[3] < 0:
         rule = "have a bbox of four finite numbers [x, y, width >= 0, height >= 0]"
         _fail(where, item, rule, f"bbox={box!r}")
-    return numbers
+    return values
 
 
 def _key(value):
-    """Something to look an id up by: a list or a dict as an id finds nothing."""
-    return value if type(value) in (int, str) else None
+    """Something to look an id up by, also NumPy's: a list or a dict as an id finds nothing."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return value if type(value) is str else None
 
 
 def _truth_of_dict(content, where):
@@ -152,7 +155,7 @@ def _truth_of_dict(content, where):
         name = image.get("file_name")
         images.append(
             {
-                "id": image["id"],
+                "id": _key(image["id"]),
                 "file_name": name if isinstance(name, str) else str(image["id"]),
                 "width": image.get("width"),
                 "height": image.get("height"),
@@ -176,7 +179,8 @@ def _truth_of_dict(content, where):
         xywh.append(box)
         image.append(image_of[entry["image_id"]])
         label.append(label_of[entry["category_id"]])
-        ids.append(entry.get("id", position))
+        number = entry.get("id", position)
+        ids.append(number if _key(number) is None else _key(number))
         area.append(float(size) if usable else box[2] * box[3])
         crowd.append(bool(entry.get("iscrowd")))
         ignored.append(crowd[-1] or bool(entry.get("ignore")))
@@ -205,7 +209,7 @@ def _detections_of_list(content, truth, where):
         item = f"detection {position}"
         box = _bbox(entry, where, item)
         confidence = entry.get("score")
-        if not isinstance(confidence, (int, float)) or not math.isfinite(confidence):
+        if not isinstance(confidence, numbers.Real) or not math.isfinite(confidence):
             _fail(where, item, "have a finite score", f"score={confidence!r}")
         if _key(entry.get("image_id")) not in image_of:
             unknown["images"] += 1
@@ -215,7 +219,7 @@ def _detections_of_list(content, truth, where):
             xywh.append(box)
             image.append(image_of[entry["image_id"]])
             label.append(label_of[entry["category_id"]])
-            score.append(confidence)
+            score.append(float(confidence))
             places.append(position)
     if content and not places:
         rule = "have images and categories of the truth"
