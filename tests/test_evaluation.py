@@ -204,6 +204,17 @@ def test_numbers_of_numpy_serve_as_well_as_python_s():
     assert evaluation.error_table(truth, results, loss=None)
 
 
+@pytest.mark.parametrize("iou_threshold", [50, 0, -0.5, float("nan"), "0.5", True])
+def test_a_senseless_iou_threshold_is_named(iou_threshold):
+    truth, results = one_image([(1, 0, 0, 10, 10)], [(1, 0, 0, 10, 10, 0.9)])
+    with pytest.raises(ValueError) as error:
+        evaluation.error_table(truth, results, loss=None, iou_threshold=iou_threshold)
+    assert str(error.value) == (
+        "`iou_threshold` must be a number above 0 and at most 1. "
+        f"Received: iou_threshold={iou_threshold!r}"
+    )
+
+
 def test_no_detections_give_zero_and_no_boxes_give_none():
     truth, results = scene(1, crowds=False)
     assert evaluation.coco_metrics(truth, [])["AP50"] == 0.0

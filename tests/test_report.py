@@ -145,6 +145,10 @@ def test_kinds_of_paired_boxes_follow_overlap_and_class():
             "Received: images=None, bounding_box_format='rel_xyxy'",
         ),
         (
+            {"iou_threshold": 50},
+            "`iou_threshold` must be a number above 0 and at most 1. Received: iou_threshold=50",
+        ),
+        (
             {"labels": [[0, 1, -1], [2, -1, -1]], "class_names": ["cat", "dog"]},
             "`labels` must be whole numbers from 0 to 1, positions in `class_names`. "
             "Received: labels=2",

@@ -1,5 +1,6 @@
 """Which prediction found which true box: COCO's greedy rule, for one IoU threshold."""
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,12 @@ def match(truth: Truth, detections: Detections, iou_threshold: float = 0.5) -> M
     Best scores choose first, each the free true box of its class that it overlaps most, if by
     `iou_threshold` or more; boxes that count go before ignored ones; a crowd stays free.
     """
+    good = isinstance(iou_threshold, numbers.Real) and not isinstance(iou_threshold, bool)
+    if not good or not 0 < iou_threshold <= 1:
+        raise ValueError(
+            "`iou_threshold` must be a number above 0 and at most 1. "
+            f"Received: iou_threshold={iou_threshold!r}"
+        )
     truth_of = np.full(len(detections), -1)
     detection_of = np.full(len(truth), -1)
     iou = np.zeros(len(detections))

@@ -4,7 +4,7 @@ import numpy as np
 
 from boxloss import losses
 from boxloss.boxes import is_relative, to_xyxy
-from boxloss.checks import one_of
+from boxloss.checks import fraction, one_of
 from boxloss.datasets import read_image
 from boxloss.datasets.header import read_header
 from boxloss.evaluation.kinds import BACKGROUND_IOU
@@ -32,6 +32,7 @@ def report_of_arrays(
         raise ValueError(
             f"`loss` must be the name of, or a, loss of kind 'box'. Received: loss={loss!r}"
         )
+    fraction("iou_threshold", iou_threshold)
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     tensors = loss.tensors(y_true, y_pred, mask=mask).numpy()
     b, n = tensors.box_errors.shape
