@@ -593,6 +593,7 @@ def test_a_run_folder_is_audited_by_its_own_detections(tmp_path, capsys):
     evaluation.write_boxes_csv(rows, run / "boxes.csv")
     (run / "detections.json").write_text(json.dumps(found))
     config = {"class_names": [HOSTILE, "dog"], "category_ids": [3, 1], "loss": "giou"}
+    config["val_images"] = str(tmp_path / "moved since")
     (run / "config.json").write_text(json.dumps(config))
     assert cli.main(["audit", str(run), "--loss", "l1"]) == 0
     printed = json.loads(capsys.readouterr().out)

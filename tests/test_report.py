@@ -190,6 +190,12 @@ def test_report_of_coco_files_equals_the_error_table(tmp_path):
     }
 
 
+def test_an_image_folder_that_is_not_there_is_named(tmp_path):
+    truth, results = coco_files(tmp_path)
+    with pytest.raises(ValueError, match="`images` must be an existing folder. Received: images="):
+        boxloss.BoxReport.from_coco(truth, results, tmp_path / "fotos", loss=None)
+
+
 def test_to_coco_keeps_the_annotations_and_adds_the_numbers(tmp_path):
     truth, results = coco_files(tmp_path, pictures=False)
     report = boxloss.BoxReport.from_coco(truth, results, loss="l1", score_threshold=0.5)

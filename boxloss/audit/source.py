@@ -47,4 +47,6 @@ def labels_of_run(folder):
         for name in [name for name in annotation if name.startswith("boxloss_")]:
             del annotation[name]
     config = read_config(folder / "config.json")
-    return content, config.get("val_images") or config.get("images")
+    images = config.get("val_images") or config.get("images")
+    there = isinstance(images, str) and pathlib.Path(images).is_dir()  # it may have moved since
+    return content, images if there else None

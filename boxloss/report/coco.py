@@ -5,6 +5,7 @@ import os
 from boxloss import evaluation
 from boxloss.datasets import DataSet, load, read_image
 from boxloss.datasets.folder import inside
+from boxloss.datasets.load import existing_folder
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.table import best_threshold, box_loss, measure
 
@@ -57,6 +58,7 @@ def pictures_of(truth, images):
         return lambda i: _read(truth.records[i].path)
     if images is None or not isinstance(truth, dict):
         return lambda i: None
+    existing_folder("images", images)
     names = [image.get("file_name") for image in truth["images"]]
     return lambda i: read_inside(images, names[i])
 
