@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import os
+import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -635,6 +638,25 @@ def test_a_page_without_rows_and_without_pictures_opens(browser, tmp_path):
         page.wait_for_selector("html[data-ready]")
         assert count(page) == rows and wrong == []
         page.close()
+
+
+def test_pictures_of_a_page_are_taken_in_light_dark_and_narrow(reports, tmp_path):
+    import cv2
+
+    pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if not CHROMIUM:
+        pytest.skip("no chromium here: apt-get install chromium, or set BOXLOSS_CHROMIUM")
+    # In a process of its own: this one has a browser open already.
+    words = "import sys; from boxloss.explorer.screenshots import take_screenshots as take; "
+    words += "print(*take(*sys.argv[1:]), sep='\\n')"
+    index = reports[0] / "trained" / "index.html"
+    command = [sys.executable, "-c", words, str(index), str(tmp_path / "out"), CHROMIUM]
+    written = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    pictures = {pathlib.Path(path).stem: cv2.imread(path) for path in written.splitlines()}
+    assert set(pictures) == {f"page-{name}" for name in ("light", "dark", "narrow", "image", "map")}
+    assert pictures["page-light"].shape == (900, 1440, 3)
+    assert pictures["page-narrow"].shape == (900, 420, 3)
+    assert pictures["page-light"].mean() > 180 > 80 > pictures["page-dark"].mean()
 
 
 # Training history ---------------------------------------------------------------------------------
