@@ -203,6 +203,7 @@ def run_all(scores, predicted, truth, labels, ignore):
         "max_iou": assignment.max_iou(ANCHORS, truth, labels, ignore, classes=CLASSES),
         "atss": assignment.atss(ANCHORS, LEVELS, truth, labels, ignore, classes=CLASSES),
         "simota": assignment.simota(scores, predicted, POINTS, STRIDES, truth, labels, ignore),
+        "task_aligned": assignment.task_aligned(scores, predicted, POINTS, truth, labels, ignore),
         "hungarian": assignment.hungarian(scores, predicted, truth, labels, ignore),
     }
 
@@ -216,8 +217,20 @@ def test_numbers_that_are_not_finite_spoil_only_their_own_location():
         index = as_numpy(found.index)
         assert (index[:2] >= 0).any() and (index[2] == -1).all(), name
         assert np.isfinite(as_numpy(found.quality)).all(), name
-        if name in ("simota", "hungarian"):
+        if name in ("simota", "task_aligned", "hungarian"):
             assert (index[:, [3, 5]] == -1).all(), name
+
+
+def test_a_box_with_more_bad_locations_than_it_takes_still_takes_good_ones():
+    truth, labels = np.float32([[[0, 0, 64, 64]]]), np.int32([[0]])
+    predicted = np.concatenate([POINTS - 12, POINTS + 12], axis=-1)[None]
+    scores = np.full((1, len(POINTS), CLASSES), 0.5, "float32")
+    bad = np.arange(0, 60)
+    predicted[:, bad] = np.nan
+    found = assignment.task_aligned(scores, predicted, POINTS, truth, labels, count=5)
+    index = as_numpy(found.index)[0]
+    assert (index[bad] == -1).all() and (index >= 0).sum() >= 5
+    assert (as_numpy(found.quality)[0, index >= 0] > 0).all()
 
 
 def test_more_padding_changes_nothing():

@@ -168,6 +168,8 @@ def _affinity(scores, boxes, points, true_boxes, true_labels, ignore, alpha, bet
     candidate = ops.logical_and(within, ops.expand_dims(real_rows(true_boxes, ignore), -1))
     overlap = functional.iou_matrix(true_boxes, boxes)
     metric = _power(_label_scores(scores, true_labels), alpha) * _power(overlap, beta)
+    # NaN counts as the largest when the best are looked for.
+    candidate = ops.logical_and(candidate, ops.isfinite(metric))
     return within, candidate, overlap, ops.where(candidate, metric, -ops.ones_like(metric))
 
 
