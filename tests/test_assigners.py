@@ -233,6 +233,18 @@ def test_a_box_with_more_bad_locations_than_it_takes_still_takes_good_ones():
     assert (as_numpy(found.quality)[0, index >= 0] > 0).all()
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_simota_knows_scores_that_a_sigmoid_has_rounded(score):
+    _, predicted, truth, labels, ignore = problem(0)
+    scores = np.full((3, len(POINTS), CLASSES), score, "float32")
+    index = as_numpy(
+        assignment.simota(scores, predicted, POINTS, STRIDES, truth, labels, ignore).index
+    )
+    for b in range(2):
+        rows, _ = split_rows(truth[b], ignore[b])
+        assert set(rows) == set(index[b][index[b] >= 0])
+
+
 def test_more_padding_changes_nothing():
     pytest.importorskip("scipy")
     scores, predicted, truth, labels, ignore = problem(1)

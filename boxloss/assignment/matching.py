@@ -19,7 +19,8 @@ def _finite(cost):
 
 def _log(p):
     """ln p, at least -100, as PyTorch's cross-entropy has it."""
-    return ops.log(ops.maximum(p, 3.8e-44 if ops.dtype_name(p) == "float64" else 1e-38))
+    # Not the logarithm of the smallest number: that of float32 is flushed to 0.
+    return ops.maximum(ops.log(p), -100.0)
 
 
 def simota(
