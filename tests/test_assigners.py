@@ -245,6 +245,16 @@ def test_simota_knows_scores_that_a_sigmoid_has_rounded(score):
         assert set(rows) == set(index[b][index[b] >= 0])
 
 
+def test_truth_of_no_rows_is_all_padding():
+    pytest.importorskip("scipy")
+    scores, predicted, truth, labels, ignore = problem(0)
+    nothing = run_all(scores, predicted, truth[:, :0], labels[:, :0], ignore[:, :0])
+    padding = [np.full_like(x, -1) for x in (truth, labels)]
+    for name, found in run_all(scores, predicted, *padding, np.zeros_like(ignore)).items():
+        for a, b in zip(nothing[name], found, strict=True):
+            np.testing.assert_array_equal(as_numpy(a), as_numpy(b), err_msg=name)
+
+
 def test_more_padding_changes_nothing():
     pytest.importorskip("scipy")
     scores, predicted, truth, labels, ignore = problem(1)

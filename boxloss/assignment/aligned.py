@@ -57,6 +57,21 @@ def real_rows(true_boxes: ArrayLike, ignore: ArrayLike | None = None) -> Tensor:
     return real if ignore is None else ops.logical_and(real, ops.logical_not(ignore))
 
 
+def with_a_row(true_boxes: ArrayLike, true_labels: ArrayLike, ignore: ArrayLike | None = None):
+    """The three as they are; with one row of padding where they have no rows: (B, 1, ...).
+
+    Nothing has no largest.
+    """
+    if ops.static_shape(true_boxes)[1] != 0:
+        return true_boxes, true_labels, ignore
+    images = ops.shape(true_boxes)[0]
+    return (
+        -ops.ones((images, 1, 4), dtype=ops.dtype_name(true_boxes)),
+        -ops.ones((images, 1), dtype="int32"),
+        None if ignore is None else ops.zeros((images, 1), dtype="bool"),
+    )
+
+
 def inside(points: ArrayLike, boxes: ArrayLike, smallest: float = 0.0) -> Tensor:
     """(B, N, A) bool: which points (A, 2) lie within which boxes (B, N, 4), borders excluded.
 
@@ -152,6 +167,7 @@ def task_aligned(
         that holds no candidate does not count; ties at the last place are all kept.
     """
     scores, boxes = ops.stop_gradient(scores), ops.stop_gradient(boxes)
+    true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
     within, candidate, overlap, metric = _affinity(
         scores, boxes, points, true_boxes, true_labels, ignore, alpha, beta, smallest
     )

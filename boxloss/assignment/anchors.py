@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from boxloss import boxes as box_arithmetic
 from boxloss import functional, ops
-from boxloss.assignment.aligned import Assignment, inside, real_rows, targets
+from boxloss.assignment.aligned import Assignment, inside, real_rows, targets, with_a_row
 from boxloss.types import ArrayLike
 
 
@@ -61,6 +61,7 @@ def max_iou(
     Source: Lin et al. 2017, arXiv:1708.02002, section 4.1; `force` is Faster R-CNN's rule.
         Differences: an anchor forced by several boxes goes to the one of highest overlap.
     """
+    true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
     overlap, real, crowd = _overlaps(anchors, true_boxes, ignore)
     best = ops.max(overlap, axis=1)  # (B, A)
     high = ops.greater_equal(overlap, positive * ops.ones_like(overlap))
@@ -102,6 +103,7 @@ def atss(
     Source: Zhang et al. 2020, arXiv:1912.02424, algorithm 1. Candidates at equal distance from the
         last place are all kept; the deviation of a single candidate is 0.
     """
+    true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
     overlap, real, _ = _overlaps(anchors, true_boxes, ignore)
     x1, y1, x2, y2 = box_arithmetic.split(ops.convert_to_tensor(anchors))
     x, y = (x1 + x2) / 2, (y1 + y2) / 2

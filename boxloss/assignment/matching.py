@@ -4,7 +4,14 @@ import numpy as np
 
 from boxloss import boxes as box_arithmetic
 from boxloss import functional, ops
-from boxloss.assignment.aligned import Assignment, _label_scores, inside, real_rows, targets
+from boxloss.assignment.aligned import (
+    Assignment,
+    _label_scores,
+    inside,
+    real_rows,
+    targets,
+    with_a_row,
+)
 from boxloss.types import ArrayLike, Tensor
 
 # Costs that are not finite, and pairs that must not be, are as dear as this.
@@ -54,6 +61,7 @@ def simota(
         has 1.5). Locations that tie with the last place are all kept.
     """
     scores, boxes = ops.stop_gradient(scores), ops.stop_gradient(boxes)
+    true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
     true_boxes = ops.convert_to_tensor(true_boxes)
     real = ops.expand_dims(real_rows(true_boxes, ignore), -1)
     within = inside(points, true_boxes)
@@ -148,6 +156,7 @@ def hungarian(
     """
     from scipy.optimize import linear_sum_assignment
 
+    true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
     cost = np.asarray(
         ops.convert_to_numpy(hungarian_cost(scores, boxes, true_boxes, true_labels, **weights))
     )
