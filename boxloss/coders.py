@@ -133,15 +133,27 @@ def _rows(argument, value, columns):
     return array
 
 
+def _floats(x):
+    """A tensor of its own float dtype, of float32 where it holds whole numbers."""
+    x = ops.convert_to_tensor(x)
+    return x if "float" in ops.dtype_name(x) else ops.cast(x, "float32")
+
+
 class Coder:
     """`encode`, `decode`, and a config that holds every argument."""
 
     def encode(self, boxes: ArrayLike) -> Tensor:
         """Boxes (..., A, 4) xyxy as what a head should predict for them."""
-        raise NotImplementedError
+        return self._encode(_floats(boxes))
 
     def decode(self, predictions: ArrayLike) -> Tensor:
         """Predictions (..., A, K) as boxes (..., A, 4) xyxy."""
+        return self._decode(_floats(predictions))
+
+    def _encode(self, boxes):
+        raise NotImplementedError
+
+    def _decode(self, predictions):
         raise NotImplementedError
 
     @classmethod
@@ -174,10 +186,10 @@ class DeltaCoder(Coder):
             raise ValueError(f"`weights` must be four numbers. Received: weights={weights!r}")
         self.clip = checks.positive("clip", clip)
 
-    def encode(self, boxes: ArrayLike) -> Tensor:
+    def _encode(self, boxes):
         return encode_deltas(boxes, ops.cast(self.anchors, ops.dtype_name(boxes)), self.weights)
 
-    def decode(self, predictions: ArrayLike) -> Tensor:
+    def _decode(self, predictions):
         anchors = ops.cast(self.anchors, ops.dtype_name(predictions))
         return decode_deltas(predictions, anchors, self.weights, self.clip)
 
@@ -216,13 +228,13 @@ class _Located(Coder):
 class DistanceCoder(_Located):
     """Distances (..., A, 4) left, top, right, bottom of the locations, in strides (FCOS)."""
 
-    def encode(self, boxes: ArrayLike) -> Tensor:
+    def _encode(self, boxes):
         points, strides = self._at(boxes)
         return boxes_to_distances(boxes, points) / strides
 
-    def decode(self, predictions: ArrayLike) -> Tensor:
+    def _decode(self, predictions):
         points, strides = self._at(predictions)
-        return distances_to_boxes(ops.convert_to_tensor(predictions) * strides, points)
+        return distances_to_boxes(predictions * strides, points)
 
 
 @register
@@ -240,13 +252,14 @@ class BinCoder(_Located):
 
     def distances(self, boxes: ArrayLike) -> Tensor:
         """(..., A, 4) left, top, right, bottom in strides, not clipped."""
+        boxes = _floats(boxes)
         points, strides = self._at(boxes)
         return boxes_to_distances(boxes, points) / strides
 
-    def encode(self, boxes: ArrayLike) -> Tensor:
+    def _encode(self, boxes):
         return bin_logits(self.distances(boxes), self.bins)
 
-    def decode(self, predictions: ArrayLike) -> Tensor:
+    def _decode(self, predictions):
         points, strides = self._at(predictions)
         return distances_to_boxes(expected_bins(predictions, self.bins) * strides, points)
 
@@ -265,14 +278,14 @@ class GridCoder(_Located):
         super().__init__(points, strides)
         self.clip = checks.positive("clip", clip)
 
-    def encode(self, boxes: ArrayLike) -> Tensor:
+    def _encode(self, boxes):
         points, strides = self._at(boxes)
         x, y, w, h = _center(boxes)
         stride = strides[:, 0]
         tx, ty = (x - points[:, 0]) / stride + 0.5, (y - points[:, 1]) / stride + 0.5
         return ops.stack([tx, ty, _log_ratio(w, stride), _log_ratio(h, stride)], axis=-1)
 
-    def decode(self, predictions: ArrayLike) -> Tensor:
+    def _decode(self, predictions):
         points, strides = self._at(predictions)
         tx, ty, tw, th = _four(predictions)
         stride = strides[:, 0]
@@ -303,7 +316,7 @@ class AnchorGridCoder(_Located):
                 f"Received: sizes.shape={self.sizes.shape} for {len(self.points)} points"
             )
 
-    def encode(self, boxes: ArrayLike) -> Tensor:
+    def _encode(self, boxes):
         points, strides = self._at(boxes)
         sizes, stride = ops.cast(self.sizes, ops.dtype_name(boxes)), strides[:, 0]
         x, y, w, h = _center(boxes)
@@ -316,7 +329,7 @@ class AnchorGridCoder(_Located):
         share = ops.clip(ops.stack(shares, axis=-1), SMALLEST, 1.0 - SMALLEST)
         return ops.log(share) - ops.log(1.0 - share)
 
-    def decode(self, predictions: ArrayLike) -> Tensor:
+    def _decode(self, predictions):
         points, strides = self._at(predictions)
         sizes, stride = ops.cast(self.sizes, ops.dtype_name(predictions)), strides[:, 0]
         sx, sy, sw, sh = _four(2.0 * ops.sigmoid(predictions))

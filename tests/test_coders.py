@@ -19,6 +19,10 @@ CODERS = {
     "grid": coders.GridCoder(POINTS, STRIDES, clip=5.0),
     "anchor grid": coders.AnchorGridCoder(POINTS, STRIDES, SIZES),
 }
+# Locations between whole numbers, and anchors with such ends.
+ODD = {coders.DeltaCoder: {"anchors": ANCHORS + 0.5}}
+LOCATED = ("distances", "bins", "grid", "anchor grid")
+ODD |= {type(CODERS[name]): {"points": POINTS + 0.5} for name in LOCATED}
 every_coder = pytest.mark.parametrize("coder", CODERS.values(), ids=CODERS)
 
 
@@ -36,6 +40,20 @@ def test_decoding_what_was_encoded_gives_the_boxes(coder):
     encoded = coder.encode(boxes)
     assert tuple(encoded.shape) == (2, len(POINTS), coder.size)
     np.testing.assert_allclose(as_numpy(coder.decode(encoded)), boxes, atol=2e-3)
+
+
+@every_coder
+def test_whole_numbers_and_lists_are_boxes_too(coder):
+    # Half a stride is no whole number: points of one dtype with the boxes would be cut.
+    coder = type(coder)(**{**coder.get_config(), **ODD.get(type(coder), {})})
+    boxes = np.round(boxes_near_points()).astype("int64")
+    expected = as_numpy(coder.encode(boxes.astype("float32")))
+    for given in (boxes, boxes.tolist()):
+        np.testing.assert_array_equal(as_numpy(coder.encode(given)), expected)
+    ones = np.ones((1, len(POINTS), coder.size), "int64")
+    decoded = as_numpy(coder.decode(ones.astype("float32")))
+    for given in (ones, ones.tolist()):
+        np.testing.assert_array_equal(as_numpy(coder.decode(given)), decoded)
 
 
 def test_deltas_by_hand():
