@@ -250,6 +250,19 @@ def test_a_nan_in_a_real_box_reaches_the_scalar(name):
     assert np.isnan(float(loss(y_true, y_pred)))
 
 
+@pytest.mark.parametrize("name, arguments", variants("box"), ids=id_of)
+def test_a_pair_that_nearly_fits_costs_no_less_than_the_minimum(name, arguments):
+    rng = np.random.default_rng(0)
+    corner, side = rng.uniform(-1, 1, (2000, 2)), 10 ** rng.uniform(-2, 0.3, (2000, 2))
+    truths = np.concatenate([corner, corner + side], axis=-1).astype("float32")
+    change = rng.normal(0, 1, truths.shape) * 10 ** rng.uniform(-7, -2, (2000, 1))
+    change *= rng.integers(0, 2, truths.shape)
+    predictions = (truths + change).astype("float32")
+    tensors = make(name, **arguments).tensors(truths[None], predictions[None]).numpy()
+    assert tensors.box_errors.min() >= make(name, **arguments).minimum
+    assert min(term.min() for term in tensors.terms.values()) >= 0
+
+
 # The ladder ---------------------------------------------------------------------------------------
 
 

@@ -61,8 +61,10 @@ def iou_terms(pair, mode="linear"):
 
 def giou_terms(pair):
     # 1 - U/C, not (C - U)/C: one rounding less, and exactly 0 where U == C.
-    hull = ops.divide_or(pair.union, pair.hull, 1.0)
-    return {"overlap": 1.0 - pair.iou, "hull": 1.0 - hull, "inversion": pair.inversion}
+    hull = 1.0 - ops.divide_or(pair.union, pair.hull, 1.0)
+    # Rounding can make the union the larger: 0 then, with the gradient as it is.
+    hull = hull - ops.stop_gradient(ops.minimum(hull, ops.zeros_like(hull)))
+    return {"overlap": 1.0 - pair.iou, "hull": hull, "inversion": pair.inversion}
 
 
 def diou_terms(pair):
