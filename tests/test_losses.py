@@ -332,6 +332,17 @@ def test_all_padding_costs_nothing(name):
     np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_no_boxes_and_no_images_cost_nothing(name):
+    loss = make(name)
+    y_true, y_pred = examples(loss)
+    assert float(loss(y_true[:, :0], y_pred[:, :0])) == 0
+    for true, pred in ((y_true[:, :0], y_pred[:, :0]), (y_true[:0], y_pred[:0])):
+        tensors = loss.tensors(true, pred).numpy()
+        assert tensors.box_errors.shape == true.shape[:2]
+        assert tensors.image_losses.shape == true.shape[:1]
+
+
 @pytest.mark.parametrize("name", alone(EVERY))
 def test_the_gradient_of_the_mean_is_the_mean_of_the_gradients_of_images(name):
     loss = make(name)

@@ -27,9 +27,7 @@ def dfl(distances, logits):
     # l + 1 - y for the bin on the left, y - l for the one on the right, 0 for the others.
     distance = ops.abs(ops.expand_dims(distances, -1) - numbers)
     weights = ops.maximum(1.0 - distance, ops.zeros_like(distance))
-    # -sum of weights times log-softmax, as the weights sum to 1.
-    shifted = logits - ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-    return ops.logsumexp(shifted, axis=-1) - ops.sum(weights * shifted, axis=-1)
+    return -ops.sum(weights * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 def check_bins(bins):
