@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from gradients import value_and_gradient
+from gradients import as_numpy, value_and_gradient
 
 import boxloss
 from boxloss import functional
@@ -109,6 +109,12 @@ def test_values_and_gradients_are_those_of_a_plain_loop(name, arguments):
         steps = 1e-5 * np.eye(logits.shape[1])
         numeric = [(oracle(logits[i] + s) - oracle(logits[i] - s)) / 2e-5 for s in steps]
         np.testing.assert_allclose(gradient[i], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_the_power_0_weighs_a_score_that_is_right_as_any_other():
+    # ln 2: the cross-entropy of a coin with itself.
+    value = functional.quality_focal_loss(np.float32([[0, 0.5]]), np.float32([[0.0]]), beta=0.0)
+    np.testing.assert_allclose(as_numpy(value), [math.log(2)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -72,8 +72,11 @@ def quality_focal(labels, quality, logits, beta):
     y = _quality_target(labels, quality, logits)
     # y - s without cancellation, at s close to 1 too.
     distance = y * ops.sigmoid(-logits) - (1.0 - y) * ops.sigmoid(logits)
+    cost = _soft_cross_entropy(y, logits)
+    if beta == 0:  # 1 also for a distance of 0
+        return cost
     size = ops.square(distance) if beta == 2 else ops.safe_power(ops.even_abs(distance), beta)
-    return size * _soft_cross_entropy(y, logits)
+    return size * cost
 
 
 def varifocal(labels, quality, logits, alpha, gamma):
