@@ -27,7 +27,8 @@ class DecodedBoxLoss(keras.losses.Loss):
     level is that of the decoded boxes. Padding is filled before it is decoded.
 
     Args:
-        loss: a `BoxLoss` (or its name) with bounding_box_format "xyxy"; its reduction counts.
+        loss: a `BoxLoss` of kind "box" (or its name) with bounding_box_format "xyxy"; its reduction
+            counts.
         coder: of `boxloss.coders`, or alike; `y_pred` (B, A, coder.size) is what it decodes.
         truth: "boxes": `y_true` (B, A, 4) is xyxy, padded with rows of -1. "encoded": it is encoded
             like `y_pred`; rows of -1 are no padding then, and a mask or weights say which count.
@@ -46,9 +47,11 @@ class DecodedBoxLoss(keras.losses.Loss):
             from boxloss import coders  # noqa: F401 - at its first need: it registers its classes
 
             coder = keras.saving.deserialize_keras_object(coder)
-        if not isinstance(loss, BoxLoss) or loss.bounding_box_format != "xyxy":
+        wanted = ("box", "xyxy")
+        if not isinstance(loss, BoxLoss) or (loss.kind, loss.bounding_box_format) != wanted:
             raise ValueError(
-                f'`loss` must be a BoxLoss with bounding_box_format="xyxy". Received: loss={loss!r}'
+                "`loss` must be a BoxLoss of kind 'box' with bounding_box_format='xyxy'. "
+                f"Received: loss={loss!r}"
             )
         if not (hasattr(coder, "decode") and hasattr(coder, "size")):
             raise ValueError(f"`coder` must be of boxloss.coders. Received: coder={coder!r}")
