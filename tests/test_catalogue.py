@@ -1,11 +1,14 @@
 """docs/losses.md is what scripts/make_catalogue.py makes of the registry."""
 
+import math
 import pathlib
 import re
 import runpy
 
 import numpy as np
 import pytest
+from loss_table import alone, make
+from pairs import ORDERED, arrays
 
 import boxloss
 from boxloss import ops
@@ -48,6 +51,37 @@ def test_a_row_tells_range_flags_and_paper(name):
         flags = loss.recovers_disjoint, loss.recovers_inverted
         assert (disjoint == "yes", inverted == "yes") == flags
     assert (source == "-") == (name in CLASSICAL)
+
+
+def bounds(name, loss):
+    """The ends of a row's range as numbers."""
+    cell = rows()[name][1]
+    if cell == "that of the base":
+        return bounds(loss.base, make(loss.base))
+    low, high = re.match(r"\[(.*), ([^)\]]*)[)\]]", cell).groups()
+    known = {"e": math.e, "inf": math.inf, "beta": getattr(loss, "beta", 0)}
+    known["tau"] = getattr(loss, "tau", 1)
+    ends = (end.replace("^", "**").replace("2 beta", "2 * beta") for end in (low, high))
+    return tuple(eval(end, known) for end in ends)
+
+
+@pytest.mark.parametrize("name", alone(boxloss.names("box")) + boxloss.names("rotated"))
+def test_costs_are_in_the_range_of_the_row(name):
+    loss = make(name, **({"version": 1} if name == "wiou" else {}))
+    truths, predictions = (x.astype("float32")[None] for x in arrays(ORDERED))
+    if name == "mpdiou":  # inside its image
+        truths, predictions = truths.clip(0, 480), predictions.clip(0, 480)
+    if loss.kind == "rotated":
+        truths, predictions = (
+            np.concatenate([box[..., :4], np.ones_like(box[..., :1]) * turn], axis=-1)
+            for box, turn in zip((truths, predictions), (0.2, 0.9), strict=True)
+        )
+        truths[..., 2:4], predictions[..., 2:4] = (
+            box[..., 2:4] - box[..., :2] for box in (truths, predictions)
+        )
+    costs = loss.tensors(truths, predictions).numpy().box_errors
+    low, high = bounds(name, loss)
+    assert np.float32(low) <= costs.min() and costs.max() <= np.float32(high)
 
 
 @pytest.mark.skipif(ops.backend() != "tensorflow", reason="the page is made on TensorFlow")

@@ -43,8 +43,8 @@ def bounded_iou_loss(
     """Bounded IoU loss: the sum of smooth L1 (threshold `beta`) of 1 - b over x, y, width, height.
 
     b_x = max(0, (W - k |dx|) / (W + k |dx|)), k = `center_factor`; b_w = min(w / W, W / w).
-    `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 4 - 2 beta] for ordered boxes; flat for
-    |dx| >= W / k.
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...) in [0, 4 - 2 beta], for beta above 1 in
+    [0, 2 / beta], for ordered boxes; flat for |dx| >= W / k.
     k = 2 as printed; the authors' later code says that k = 1, which makes b the IoU of boxes of one
     size, is right. MMDetection adds 1e-3 to every length, which is wrong for normalised boxes.
     Source: Tychsen-Smith and Petersson 2018, "Fitness NMS and Bounded IoU Loss", arXiv:1711.00164.

@@ -72,9 +72,10 @@ def alpha_iou_loss(
 ) -> Tensor:
     """alpha-IoU loss: 1 - o^alpha + the sum of penalty^alpha.
 
-    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. alpha above 1
-    loses the gradient as o goes to 0, below 1 it grows there; o and penalties of 0 have none then.
-    CIoU's trade-off is that of the plain o. `image_shape` is for the base "mpdiou".
+    `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base` for alpha of at
+    least 1 and penalties of at most 1, which those of mpdiou and of shape_iou with a scale are not.
+    alpha above 1 loses the gradient as o goes to 0, below 1 it grows there; o and penalties of 0
+    have none then. CIoU's trade-off is that of the plain o. `image_shape` is for the base "mpdiou".
     Differences: the paper has iou, giou, diou and ciou; other bases follow the same rule. The
     authors' code adds 1e-9 to every power.
     Source: He et al. 2021, "Alpha-IoU", arXiv:2110.13675.
