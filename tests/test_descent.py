@@ -14,6 +14,8 @@ LOSSES = [v for kind in KINDS for v in variants(kind) if v[0] != "ghm_r" or not 
 # Settings that decide a flag.
 LOSSES += [
     ("alpha_iou", {"base": "diou", "alpha": 0.5}),
+    ("focal_eiou", {"gamma": 0.0}),
+    ("focal_eiou", {"gamma": 0.0, "weight_gradient": True}),
     ("focaler_iou", {"base": "giou"}),
     ("focaler_iou", {"base": "siou", "low": 0.2, "high": 0.8}),
     ("focaler_iou", {"base": "diou", "low": 0.2}),

@@ -30,8 +30,10 @@ class FocalEIoULoss(OverlapLoss):
         super().__init__(**arguments)
         self.gamma = checks.non_negative("gamma", gamma)
         self.weight_gradient = checks.flag("weight_gradient", weight_gradient)
-        # Differentiated, the weight leads to no overlap, where the loss is 0 as well.
-        self.recovers_inverted = not self.weight_gradient
+        # Differentiated, the weight leads to no overlap, where the loss is 0 as well. Of power 0 it
+        # is 1.
+        self.recovers_disjoint = self.gamma == 0
+        self.recovers_inverted = self.gamma == 0 or not self.weight_gradient
 
     def pair_terms(self, pair: Pair) -> Terms:
         return weighted.focal_eiou_terms(pair, self.gamma, self.weight_gradient)
