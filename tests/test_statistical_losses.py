@@ -91,6 +91,19 @@ def test_the_running_mean_moves_when_called_and_only_then():
     np.testing.assert_allclose(as_numpy(mean.value), moved, rtol=1e-5)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_running_mean_that_has_fallen_to_0_divides_nothing(version):
+    mean = boxloss.RunningMean()
+    loss = boxloss.WIoULoss(version=version, momentum=1.0, running_mean=mean)
+    y_true, y_pred = batch()
+    assert float(loss(y_true, y_true)) == 0 == float(as_numpy(mean.value))
+    for prediction in (y_true, y_pred):
+        value, gradient = value_and_gradient(
+            lambda p: loss.tensors(y_true, p).box_errors, prediction
+        )
+        assert np.isfinite(value).all() and np.isfinite(gradient).all()
+
+
 def test_the_histogram_follows_its_momentum():
     y_true, y_pred = batch()
     counts = boxloss.GradientHistogram(bins=10)

@@ -8,6 +8,8 @@ from boxloss.functional.penalties import eiou_terms, power
 from boxloss.types import ArrayLike, Tensor
 
 DYNAMIC = "dynamic"
+# Of 1 - o, below which no prediction is told from its truth in float32.
+SMALLEST_MEAN = 1e-7
 
 
 def focal_eiou_terms(pair, gamma=0.5, weight_gradient=False):
@@ -40,6 +42,8 @@ def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5):
     diagonal = ops.stop_gradient(ops.square(pair.cw) + ops.square(pair.ch))
     attention = ops.exp(ops.divide_or(squares, diagonal, 0.0))
     if version > 1:
+        if not isinstance(running_mean, float):  # a mean that moves may fall to 0
+            running_mean = ops.maximum(running_mean, SMALLEST_MEAN)
         outlier = ops.stop_gradient(cost) / running_mean
         if version == 2:
             factor = power(outlier, gamma) if gamma else ops.ones_like(outlier)
