@@ -18,7 +18,7 @@ def one_of(argument, value, allowed):
     if isinstance(value, str) and value in allowed:
         return value
     message = f"`{argument}` must be one of {', '.join(map(repr, allowed))}."
-    near = difflib.get_close_matches(str(value), allowed, n=1)
+    near = difflib.get_close_matches(str(value).lower(), allowed, n=1)
     if near:
         message += f" Did you mean {near[0]!r}?"
     raise ValueError(f"{message} Received: {argument}={value!r}")

@@ -569,12 +569,16 @@ def test_a_compiled_model_saves_and_loads_with_its_loss(name, tmp_path):
     assert loss.get_config() == boxloss.get(name, **arguments).get_config()
 
 
-def test_a_misspelt_name_gets_a_near_match():
+@pytest.mark.parametrize(
+    "misspelt, near",
+    [("cious", "ciou"), ("CIoU", "ciou"), ("SIoULoss", "siou"), ("SmoothL1", "smooth_l1")],
+)
+def test_a_misspelt_name_gets_a_near_match(misspelt, near):
     with pytest.raises(ValueError) as error:
-        boxloss.get("cious")
+        boxloss.get(misspelt)
     listed = ", ".join(map(repr, EVERY))
     assert str(error.value) == (
-        f"`name` must be one of {listed}. Did you mean 'ciou'? Received: name='cious'"
+        f"`name` must be one of {listed}. Did you mean {near!r}? Received: name={misspelt!r}"
     )
 
 
