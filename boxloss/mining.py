@@ -24,8 +24,10 @@ def _kept_count(total, fraction, count):
     """The fraction of `total`, rounded up, or the count; never more than `total`."""
     if fraction is None:
         return ops.minimum(total, ops.ones_like(total) * count)
-    # 0.3 * 10 is 3.0000000000000004: without the slack the ceiling keeps one too many.
-    return ops.minimum(total, ops.ceil(total * fraction - 1e-4))
+    # 0.3 * 10 is 3.0000000000000004: without the slack the ceiling keeps one too many. A share that
+    # is smaller than the slack still keeps one.
+    wanted = ops.maximum(ops.ceil(total * fraction - 1e-4), ops.ones_like(total))
+    return ops.minimum(total, wanted)
 
 
 def _keep_hardest(errors, mask, fraction, count):
