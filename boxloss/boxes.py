@@ -32,6 +32,16 @@ def coordinate_names(box_format):
     return COORDINATES[box_format.removeprefix("rel_")]
 
 
+def known(x, shape):
+    """`x` as a tensor, of `shape` where a TensorFlow graph does not know its rank or last axis."""
+    x = ops.convert_to_tensor(x)
+    if ops.backend() != "tensorflow" or (x.shape.rank is not None and x.shape[-1] is not None):
+        return x
+    import tensorflow as tf
+
+    return tf.ensure_shape(x, shape)
+
+
 def split(boxes):
     """(..., 4) as four tensors (...)."""
     return ops.unstack(boxes, 4, axis=-1)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from gradients import as_numpy, as_tensor, value_and_gradient
-from loss_table import box_examples
+from loss_table import box_examples, examples
 from pairs import ALL, arrays
 
 import boxloss
@@ -172,6 +172,20 @@ def test_inside_a_graph_the_value_and_gradient_are_the_same(xla):
         graph = tf.function(step, jit_compile=xla, input_signature=signature)
         for value, other in zip(expected, graph(y_pred), strict=True):
             np.testing.assert_allclose(other, value, rtol=2e-5, atol=1e-6)
+
+
+@only_tensorflow
+@pytest.mark.parametrize("rank", ["unknown axes", "unknown rank"])
+@pytest.mark.parametrize("name", ["l1", "giou", "dfl", "kl", "gwd", "softmax", "varifocal"])
+def test_a_graph_may_not_know_the_shape_of_the_boxes(name, rank):
+    import tensorflow as tf
+
+    loss = boxloss.get(name)
+    y_true, y_pred = map(as_tensor, examples(loss))
+    shape = None if rank == "unknown rank" else [None] * len(y_true.shape)
+    free = [tf.TensorSpec(shape, y_true.dtype), tf.TensorSpec((None, *y_pred.shape[1:]))]
+    got = tf.function(loss, input_signature=free)(y_true, y_pred)
+    np.testing.assert_allclose(got, loss(y_true, y_pred), rtol=1e-5)
 
 
 @only_tensorflow

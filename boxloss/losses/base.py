@@ -87,6 +87,8 @@ class TensorLoss(keras.losses.Loss):
     minimum: float | None = None
     recovers_disjoint = False
     recovers_inverted = False
+    true_shape: tuple[int | None, ...] = (None, None, 4)
+    predicted_shape: tuple[int | None, ...] = (None, None, 4)
 
     def __init__(
         self,
@@ -138,7 +140,8 @@ class TensorLoss(keras.losses.Loss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         """Raise unless the shapes fit."""
-        checks.boxes(y_true, y_pred, rank=3)
+        sizes = self.true_shape[-1], self.predicted_shape[-1]
+        checks.boxes(y_true, y_pred, *sizes, rank=3)
 
     def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
         """Warn, in eager mode, of what can hardly be meant."""
@@ -204,7 +207,8 @@ class TensorLoss(keras.losses.Loss):
 
     def _run(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
         """`_climb`, compiled where that pays, and of its outcome what is wanted."""
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true = boxes.known(y_true, self.true_shape)
+        y_pred = boxes.known(y_pred, self.predicted_shape)
         self.check(y_true, y_pred)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)

@@ -21,9 +21,11 @@ class ClassLoss(TensorLoss):
     """
 
     kind = "class"
+    true_shape: tuple[int | None, ...] = (None, None)
+    predicted_shape = (None, None, None)
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.labels(y_true, y_pred)
+        checks.labels(y_true, y_pred, trailing=self.true_shape[2:])
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
@@ -99,8 +101,7 @@ class QualityLoss(ClassLoss):
     `coordinate_errors` (B, N, C) is the loss of each class.
     """
 
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.labels(y_true, y_pred, trailing=(2,))
+    true_shape = (None, None, 2)
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())

@@ -60,10 +60,13 @@ class DecodedBoxLoss(keras.losses.Loss):
         self.truth = checks.one_of("truth", truth, TRUTHS)
 
     def _decoded(self, y_true, y_pred, mask):
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         encoded = self.truth == "encoded"
-        size = self.coder.size
-        checks.boxes(y_true, y_pred, size=size if encoded else 4, prediction_size=size, rank=3)
+        sizes = self.coder.size if encoded else 4, self.coder.size
+        y_true, y_pred = (
+            boxes.known(x, (None, None, size))
+            for x, size in zip((y_true, y_pred), sizes, strict=True)
+        )
+        checks.boxes(y_true, y_pred, *sizes, rank=3)
         dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self.loss.dtype)
         y_true, y_pred = ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
         real = ops.ones_like(y_pred[..., 0], dtype="bool") if encoded else boxes.is_real(y_true)

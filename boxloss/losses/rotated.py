@@ -25,9 +25,7 @@ class RotatedLoss(TensorLoss):
     kind = "rotated"
     minimum = 0.0
     recovers_inverted = True
-
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.boxes(y_true, y_pred, size=5, rank=3)
+    true_shape = predicted_shape = (None, None, 5)
 
     def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         return boxes.fill(y_true, real), boxes.fill(y_pred, real)

@@ -20,7 +20,7 @@ from typing import Any
 
 import keras
 
-from boxloss import checks, ops
+from boxloss import boxes, checks, ops
 from boxloss.losses.base import TensorLoss
 from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
@@ -230,7 +230,8 @@ class StatefulLoss(TensorLoss):
         """One step of the state by this batch."""
         if self.state is None:
             return
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true = boxes.known(y_true, self.true_shape)
+        y_pred = boxes.known(y_pred, self.predicted_shape)
         y_true, y_pred = self.widen(y_true, y_pred)
         real = self.is_real(y_true)
         if mask is not None:

@@ -27,15 +27,13 @@ class UncertaintyLoss(BoxLoss):
     kind = "uncertainty"
     recovers_disjoint = True
     recovers_inverted = True
+    predicted_shape = (None, None, 8)
 
     def __init__(self, *, coordinate_reduction: str = "sum", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
         )
-
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.boxes(y_true, y_pred, prediction_size=8, rank=3)
 
     def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         """(..., 4) of the signed difference and the log-variances."""
@@ -124,12 +122,10 @@ class DFLLoss(TensorLoss):
     ) -> None:
         super().__init__(**arguments)
         self.bins = distribution.check_bins(bins)
+        self.predicted_shape = (None, None, 4 * self.bins)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
         )
-
-    def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.boxes(y_true, y_pred, prediction_size=4 * self.bins, rank=3)
 
     def errors(
         self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
