@@ -9,14 +9,14 @@ import numbers
 
 from boxloss import checks, ops
 
-NORMALIZERS = ("batch", "image", "none", "positives")
+NORMALIZERS = ("batch", "image", "none")
 REDUCTIONS = ("mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
 
 
-def check_normalizer(value):
-    """One of the names, or a number above 0 by which every image sum is divided."""
+def check_normalizer(value, names=NORMALIZERS):
+    """One of `names`, or a number above 0 by which every image sum is divided."""
     if isinstance(value, str) or not isinstance(value, numbers.Real):
-        return checks.one_of("normalizer", value, NORMALIZERS)
+        return checks.one_of("normalizer", value, names)
     return checks.positive("normalizer", value)
 
 

@@ -690,6 +690,15 @@ def zeros(*shape):
         (
             lambda: make("giou")(zeros(2, 3, 4), zeros(2, 3, 4), mask=np.ones((2, 1), bool)),
             "`mask` must have the shape (B, N) of the boxes. "
+            "`normalizer` must be one of 'batch', 'image', 'none'. Received: normalizer='boxes'",
+        ),
+        (
+            lambda: make("giou", normalizer="positives"),  # it has no background
+            "`normalizer` must be one of 'batch', 'image', 'none'. "
+            "Received: normalizer='positives'",
+        ),
+        (
+            lambda: make("softmax", normalizer="boxes"),
             "Received: mask.shape=(2, 1) for boxes (2, 3)",
         ),
         (

@@ -87,6 +87,7 @@ class TensorLoss(keras.losses.Loss):
     minimum: float | None = None
     recovers_disjoint = False
     recovers_inverted = False
+    normalizers: tuple[str, ...] = reduction.NORMALIZERS
     true_shape: tuple[int | None, ...] = (None, None, 4)
     predicted_shape: tuple[int | None, ...] = (None, None, 4)
 
@@ -109,7 +110,7 @@ class TensorLoss(keras.losses.Loss):
             mean = reduction_name.startswith("mean")
             super().__init__(name=name, reduction="sum_over_batch_size" if mean else reduction_name)
             self._dtype = dtype or keras.backend.floatx()
-        self.normalizer = reduction_module.check_normalizer(normalizer)
+        self.normalizer = reduction_module.check_normalizer(normalizer, self.normalizers)
         self.box_reduction = checks.one_of("box_reduction", box_reduction, ("none", "sum"))
         self.mining = _check_mining(mining)
         if self.box_reduction == "none" and (self.normalizer != "image" or mining is not None):

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
+from boxloss import boxes, checks, ops, reduction
 from boxloss.functional import classification
 from boxloss.losses.base import Errors, TensorLoss
 from boxloss.types import Config, ImageShape, Tensor
@@ -23,6 +23,7 @@ class ClassLoss(TensorLoss):
     kind = "class"
     true_shape: tuple[int | None, ...] = (None, None)
     predicted_shape = (None, None, None)
+    normalizers = (*reduction.NORMALIZERS, "positives")
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.labels(y_true, y_pred, trailing=self.true_shape[2:])
