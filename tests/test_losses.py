@@ -508,9 +508,17 @@ def test_coordinates_can_be_measured_in_another_format():
 
 def test_encoded_coordinates_are_measured_as_given_and_minus_one_is_a_value():
     truth, prediction = np.float32([[[-1, -1, -1, -1]]]), np.float32([[[0, -1, 1, -1]]])
-    loss = make("l1", coordinate_format="encoded", bounding_box_format="xywh")
-    assert float(loss(truth, prediction)) == 3.0
-    assert float(loss(truth, prediction, mask=np.array([[False]]))) == 0.0
+    l1, l2 = (
+        make(name, coordinate_format="encoded", bounding_box_format="xywh") for name in ("l1", "l2")
+    )
+    assert float(l1(truth, prediction)) == 3.0
+    assert float(l1(truth, prediction, mask=np.array([[False]]))) == 0.0
+    both = boxloss.WeightedSum({l1: 2.0, l2: 1.0}, bounding_box_format="xywh")
+    assert float(both(truth, prediction)) == 2 * 3.0 + 5.0
+    with_boxes = boxloss.WeightedSum(
+        {l1: 2.0, make("giou", bounding_box_format="xywh"): 1.0}, bounding_box_format="xywh"
+    )
+    assert float(with_boxes(truth, prediction)) == 0.0
 
 
 # Serialisation and registry -----------------------------------------------------------------------

@@ -386,7 +386,17 @@ class BoxLoss(TensorLoss):
         self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
 
     def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
-        if self.kind == "box" and getattr(self, "coordinate_format", None) != "encoded":
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the four numbers are measured as given, so that -1 is a value like any other."""
+        return False
+
+    def is_real(self, y_true: Tensor) -> Tensor:
+        if self.is_encoded:
+            return ops.ones_like(y_true[..., 0], dtype="bool")
+        return super().is_real(y_true)
+
+        if self.kind == "box" and not self.is_encoded:
             guard.look(self, y_true, y_pred, mask)
 
     def to_xyxy(self, x: Tensor, image_shape: ImageShape | None) -> Tensor:

@@ -48,10 +48,9 @@ class CoordinateLoss(BoxLoss):
         """(..., 4) of the signed difference."""
         raise NotImplementedError
 
-    def is_real(self, y_true: Tensor) -> Tensor:
-        if self.coordinate_format == "encoded":
-            return ops.ones_like(y_true[..., 0], dtype="bool")
-        return super().is_real(y_true)
+    @property
+    def is_encoded(self) -> bool:
+        return self.coordinate_format == "encoded"
 
     def errors(
         self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None

@@ -23,7 +23,7 @@ class WeightedSum(BoxLoss):
     Args:
         losses: {name or loss object: weight}, or pairs of them, weights at least 0. Objects must
             have the sum's format; mining, normalizer and reductions are those of the sum. Members'
-            names must differ.
+            names must differ. Rows of -1 are padding unless every member measures "encoded".
         The rest, keyword-only, as `BoxLoss`.
     """
 
@@ -68,6 +68,10 @@ class WeightedSum(BoxLoss):
             self.minimum = float(sum(w * m for (_, w), m in zip(self.losses, minima, strict=True)))
         self.recovers_disjoint = any(member.recovers_disjoint for member, _ in self.losses)
         self.recovers_inverted = any(member.recovers_inverted for member, _ in self.losses)
+
+    @property
+    def is_encoded(self) -> bool:
+        return all(member.is_encoded for member, _ in self.losses)
 
     @property
     def is_pure(self) -> bool:
