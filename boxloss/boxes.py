@@ -52,9 +52,9 @@ def _image_scale(image_shape, boxes):
     if isinstance(image_shape, tuple):
         height, width = image_shape
         return width, height
-    shape = ops.cast(ops.convert_to_tensor(image_shape), ops.dtype_name(boxes))  # (B, 2)
+    shape = ops.cast(ops.convert_to_tensor(image_shape), ops.dtype_name(boxes))  # (B, 2) or (2,)
     height, width = ops.unstack(shape, 2, axis=-1)
-    return width[:, None], height[:, None]
+    return width[..., None], height[..., None]
 
 
 def to_xyxy(boxes, box_format, image_shape=None):

@@ -9,6 +9,8 @@ import inspect
 import math
 import numbers
 
+import numpy as np
+
 from boxloss import ops
 
 
@@ -87,6 +89,20 @@ def image_shape(value):
     return tuple(number("image_shape", side, rule, lambda x: x > 0) for side in (height, width))
 
 
+def image_shapes(shape, images):
+    """The shape of a tensor of (height, width): of each of `images`, or one for all."""
+    if shape != (2,) and not _match(shape, (images, 2)):
+        raise ValueError(
+            "`image_shape` must be (height, width), or a tensor (B, 2) of them. "
+            f"Received: image_shape.shape={shape} for B={images}"
+        )
+
+
+def shape_of(x):
+    """The static shape of a tensor, an array or nested lists."""
+    return ops.static_shape(x) if hasattr(x, "shape") else np.shape(x)
+
+
 def _match(a, b):
     return len(a) == len(b) and all(
         m is None or n is None or m == n for m, n in zip(a, b, strict=True)
@@ -98,7 +114,7 @@ def boxes(y_true, y_pred, size=4, prediction_size=None, rank=None):
 
     `rank` 3 asks for (B, N, size); None allows any leading axes.
     """
-    true, pred = ops.static_shape(y_true), ops.static_shape(y_pred)
+    true, pred = shape_of(y_true), shape_of(y_pred)
     wanted = prediction_size or size
     lead = "B, N" if rank == 3 else "..."
     received = f"Received: y_true.shape={true}, y_pred.shape={pred}"
@@ -111,12 +127,32 @@ def boxes(y_true, y_pred, size=4, prediction_size=None, rank=None):
         )
 
 
-def labels(y_true, y_pred, trailing=()):
-    """`y_true` (..., *trailing) holds one label a row of the logits `y_pred` (..., C)."""
-    true, pred = ops.static_shape(y_true), ops.static_shape(y_pred)
+def two_sets(a, b):
+    """Boxes (..., N, 4) and (..., M, 4), alike before, or one of them without further axes."""
+    shapes = {"a": shape_of(a), "b": shape_of(b)}
+    for argument, shape in shapes.items():
+        if len(shape) < 2 or shape[-1] not in (None, 4):
+            raise ValueError(
+                f"`{argument}` must have shape (..., boxes, 4). Received: {argument}.shape={shape}"
+            )
+    leads = [shape[:-2] for shape in shapes.values()]
+    if all(leads) and not _match(*leads):
+        raise ValueError(
+            "`a` and `b` must have the same axes before (boxes, 4), or one of them none. "
+            f"Received: a.shape={shapes['a']}, b.shape={shapes['b']}"
+        )
+
+
+def labels(y_true, y_pred, trailing=(), rank=None):
+    """`y_true` (..., *trailing) holds one label a row of the logits `y_pred` (..., C).
+
+    `rank` 3 asks for logits (B, N, C); None allows any leading axes.
+    """
+    true, pred = shape_of(y_true), shape_of(y_pred)
     shape = ", ".join(("B", "N", *map(str, trailing)))
     lead = true[: len(true) - len(trailing)]
-    if true[len(lead) :] != tuple(trailing) or not pred or not _match(lead, pred[:-1]):
+    good = bool(pred) and (not rank or len(pred) == rank) and _match(lead, pred[:-1])
+    if not good or not _match(true[len(lead) :], trailing):
         raise ValueError(
             f"`y_true` must have shape ({shape}) and `y_pred` (B, N, classes). "
             f"Received: y_true.shape={true}, y_pred.shape={pred}"

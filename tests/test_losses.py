@@ -498,6 +498,16 @@ def test_an_image_shape_for_each_image_is_a_tensor():
     assert np.abs(loss.tensors(*written).numpy().box_errors - expected).max() > 1e-3
 
 
+@pytest.mark.parametrize("name", ["l1", "giou", "mpdiou"])
+def test_an_image_shape_for_all_images_may_be_an_array(name):
+    y_true, y_pred = (x / 128 for x in examples(make(name)))
+    loss = make(name, bounding_box_format="rel_xywh")
+    got = loss.tensors(y_true, y_pred, image_shape=np.array([240, 320])).numpy()
+    expected = loss.tensors(y_true, y_pred, image_shape=(240, 320)).numpy()
+    np.testing.assert_allclose(got.box_errors, expected.box_errors, rtol=1e-5)
+    np.testing.assert_allclose(got.residuals, expected.residuals, rtol=1e-5)
+
+
 def test_coordinates_can_be_measured_in_another_format():
     truth, prediction = np.float32([[[10, 20, 50, 40]]]), np.float32([[[16, 22, 50, 48]]])
     tensors = make("l1", coordinate_format="center_xywh").tensors(truth, prediction).numpy()
@@ -667,7 +677,28 @@ def zeros(*shape):
             "`image_shape` must be (height, width). Received: image_shape=5",
         ),
         (
+            lambda: make("mpdiou").tensors(
+                zeros(2, 3, 4), zeros(2, 3, 4), image_shape=np.ones((1, 2))
+            ),
+            "`image_shape` must be (height, width), or a tensor (B, 2) of them. "
+            "Received: image_shape.shape=(1, 2) for B=2",
+        ),
+        (
+            lambda: make("l1")(zeros(2, 3, 4), zeros(2, 3, 4), image_shape=np.ones((2, 3))),
+            "`image_shape` must be (height, width), or a tensor (B, 2) of them. "
+            "Received: image_shape.shape=(2, 3) for B=2",
+        ),
+        (
             lambda: make("giou", normalizer="boxes"),
+            "`normalizer` must be one of 'batch', 'image', 'none'. Received: normalizer='boxes'",
+        ),
+        (
+            lambda: make("giou", normalizer="positives"),  # it has no background
+            "`normalizer` must be one of 'batch', 'image', 'none'. "
+            "Received: normalizer='positives'",
+        ),
+        (
+            lambda: make("softmax", normalizer="boxes"),
             "`normalizer` must be one of 'batch', 'image', 'none', 'positives'. "
             "Received: normalizer='boxes'",
         ),
@@ -698,15 +729,6 @@ def zeros(*shape):
         (
             lambda: make("giou")(zeros(2, 3, 4), zeros(2, 3, 4), mask=np.ones((2, 1), bool)),
             "`mask` must have the shape (B, N) of the boxes. "
-            "`normalizer` must be one of 'batch', 'image', 'none'. Received: normalizer='boxes'",
-        ),
-        (
-            lambda: make("giou", normalizer="positives"),  # it has no background
-            "`normalizer` must be one of 'batch', 'image', 'none'. "
-            "Received: normalizer='positives'",
-        ),
-        (
-            lambda: make("softmax", normalizer="boxes"),
             "Received: mask.shape=(2, 1) for boxes (2, 3)",
         ),
         (
@@ -719,13 +741,38 @@ def zeros(*shape):
             "Received: y_true.shape=(2, 3), y_pred.shape=(2, 4, 5)",
         ),
         (
+            lambda: make("sigmoid_focal")(np.zeros(3, "int32"), zeros(3, 5)),
+            "`y_true` must have shape (B, N) and `y_pred` (B, N, classes). "
+            "Received: y_true.shape=(3,), y_pred.shape=(3, 5)",
+        ),
+        (
+            lambda: make("varifocal")(zeros(3, 2), zeros(3, 5)),
+            "`y_true` must have shape (B, N, 2) and `y_pred` (B, N, classes). "
+            "Received: y_true.shape=(3, 2), y_pred.shape=(3, 5)",
+        ),
+        (
             lambda: functional.iou_matrix(zeros(4), zeros(3, 4)),
             "`a` must have shape (..., boxes, 4). Received: a.shape=(4,)",
+        ),
+        (
+            lambda: functional.giou_matrix(zeros(1, 3, 4), zeros(2, 5, 4)),
+            "`a` and `b` must have the same axes before (boxes, 4), or one of them none. "
+            "Received: a.shape=(1, 3, 4), b.shape=(2, 5, 4)",
         ),
     ],
 )
 def test_wrong_input_says_what_is_wrong(call, message):
     assert message_of(call) == message
+
+
+@pytest.mark.parametrize("name", ["l1", "giou", "softmax", "gwd", "kl", "dfl", "focal_eiou"])
+def test_functions_take_nested_lists(name):
+    arrays = examples(make(name))
+    if name == "kl":
+        arrays = arrays[0], *np.split(arrays[1], 2, axis=-1)
+    function = getattr(functional, f"{name}_loss")
+    got = as_numpy(function(*(x.tolist() for x in arrays)))
+    np.testing.assert_allclose(got, as_numpy(function(*arrays)), rtol=1e-6)
 
 
 # Pairwise -----------------------------------------------------------------------------------------

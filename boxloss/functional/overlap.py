@@ -144,12 +144,7 @@ def ciou_loss(
 
 
 def _pairwise(a, b):
-    for argument, boxes in (("a", a), ("b", b)):
-        shape = ops.static_shape(boxes)
-        if len(shape) < 2 or shape[-1] not in (None, 4):
-            raise ValueError(
-                f"`{argument}` must have shape (..., boxes, 4). Received: {argument}.shape={shape}"
-            )
+    checks.two_sets(a, b)
     dtype = ops.arithmetic_dtype(a, b)
     a, b = ops.widen(a, dtype), ops.widen(b, dtype)
     return ops.expand_dims(a, -2), ops.expand_dims(b, -3)

@@ -40,10 +40,11 @@ def laplace_nll(d, a, full=False):
 
 def _widened(y_true, y_pred, log_variance):
     checks.boxes(y_true, y_pred)
-    if ops.static_shape(log_variance) != ops.static_shape(y_pred):
+    shapes = checks.shape_of(log_variance), checks.shape_of(y_pred)
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            "`log_variance` must have the shape of `y_pred`. Received: log_variance.shape="
-            f"{ops.static_shape(log_variance)}, y_pred.shape={ops.static_shape(y_pred)}"
+            "`log_variance` must have the shape of `y_pred`. "
+            f"Received: log_variance.shape={shapes[0]}, y_pred.shape={shapes[1]}"
         )
     dtype = ops.arithmetic_dtype(y_true, y_pred, log_variance)
     difference = ops.widen(y_pred, dtype) - ops.widen(y_true, dtype)

@@ -219,6 +219,7 @@ class TensorLoss(keras.losses.Loss):
             static, image_shape = checks.image_shape(image_shape), None
         elif image_shape is not None:
             image_shape = ops.convert_to_tensor(image_shape)
+            checks.image_shapes(ops.static_shape(image_shape), ops.static_shape(y_true)[0])
         climb, terms = self._compiled(wanted, static)
         outcome = climb(y_true, y_pred, sample_weight, mask, image_shape)
         self.guard(y_true, y_pred, mask)  # now that all shapes are known to fit
@@ -385,7 +386,6 @@ class BoxLoss(TensorLoss):
         self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
         self.image_shape = None if image_shape is None else checks.image_shape(image_shape)
 
-    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
     @property
     def is_encoded(self) -> bool:
         """Whether the four numbers are measured as given, so that -1 is a value like any other."""
@@ -396,6 +396,7 @@ class BoxLoss(TensorLoss):
             return ops.ones_like(y_true[..., 0], dtype="bool")
         return super().is_real(y_true)
 
+    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
         if self.kind == "box" and not self.is_encoded:
             guard.look(self, y_true, y_pred, mask)
 

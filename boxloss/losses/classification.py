@@ -26,7 +26,7 @@ class ClassLoss(TensorLoss):
     normalizers = (*reduction.NORMALIZERS, "positives")
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
-        checks.labels(y_true, y_pred, trailing=self.true_shape[2:])
+        checks.labels(y_true, y_pred, trailing=self.true_shape[2:], rank=3)
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
