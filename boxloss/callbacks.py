@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from boxloss import datasets, evaluation, ops
+from boxloss import checks, datasets, evaluation, ops
 from boxloss.files import write_csv
 from boxloss.losses import TensorLoss, Tensors
 from boxloss.types import Found, PathLike, Row
@@ -73,7 +73,7 @@ class ImageLossHistory(_AfterEpoch):
     def look(self, epoch: int) -> None:
         self.history[epoch] = self.tensors().image_losses
         if self.path is not None:
-            names = self.names or range(len(self.history[epoch]))
+            names = range(len(self.history[epoch])) if self.names is None else self.names
             rows = [
                 (epoch, name, f"{loss:.7g}")
                 for epoch, losses in self.history.items()
@@ -87,7 +87,8 @@ class WorstBoxes(_AfterEpoch):
 
     `boxes` is a list of dicts, worst first: image, box (positions in `y`), error, and the four
     signed errors error_x1 ... error_y2 in the unit of the boxes. `path`: the same as CSV.
-    Other arguments: see `ImageLossHistory`.
+    Other arguments: see `ImageLossHistory`; `loss` is one of four sides a box, not of classes or
+    rotated boxes.
     """
 
     COLUMNS = ("image", "box", "error", "error_x1", "error_y1", "error_x2", "error_y2")
@@ -105,6 +106,7 @@ class WorstBoxes(_AfterEpoch):
         batch_size: int = 32,
     ) -> None:
         super().__init__(loss, x, y, output, every, batch_size)
+        checks.one_of("loss.kind", loss.kind, ("box", "distribution", "uncertainty"))
         self.count, self.path, self.names = count, path, names
         self.boxes: list[Row] = []
 
@@ -118,7 +120,7 @@ class WorstBoxes(_AfterEpoch):
         self.boxes = []
         for image, box in zip(*np.unravel_index(order, errors.shape), strict=True):
             values = (tensors.box_errors[image, box], *tensors.residuals[image, box, :4])
-            name = self.names[image] if self.names else int(image)
+            name = int(image) if self.names is None else self.names[image]
             row = (name, int(box), *map(float, values))
             self.boxes.append(dict(zip(self.COLUMNS, row, strict=True)))
         if self.path is not None:

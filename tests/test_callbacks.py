@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import callbacks, datasets
+from boxloss import callbacks, datasets, ops
 from boxloss.datasets import synthetic
 
 X = np.random.default_rng(0).normal(0, 1, (6, 5)).astype("float32")
@@ -50,6 +50,40 @@ def test_the_loss_of_every_image_is_kept_after_every_epoch(tmp_path, named):
         rows = list(csv.DictReader(file))
     assert [(row["epoch"], row["image"]) for row in rows[5:7]] == [("0", "f"), ("1", "a")]
     assert float(rows[6]["loss"]) == pytest.approx(history.history[1][0], rel=1e-6)
+
+
+def test_names_of_images_may_be_an_array(tmp_path):
+    model, loss = model_of_boxes()
+    names = np.array(list("abcdef"))
+    history = callbacks.ImageLossHistory(loss, X, Y, path=tmp_path / "losses.csv", names=names)
+    worst = callbacks.WorstBoxes(loss, X, Y, count=1, names=names)
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[history, worst])
+    assert worst.boxes[0]["image"] in names
+    with open(tmp_path / "losses.csv", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == list(names)
+
+
+def test_worst_boxes_are_those_of_a_decoded_loss_too():
+    anchors = np.float32([[0, 0, 10, 10], [4, 2, 10, 20]])
+    coder = boxloss.coders.DeltaCoder(anchors)
+    model, _ = model_of_boxes()
+    worst = callbacks.WorstBoxes(boxloss.DecodedBoxLoss("l1", coder), X, Y, count=100)
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[worst])
+    assert len(worst.boxes) == 11
+    found = ops.convert_to_numpy(coder.decode(model.predict(X, verbose=0)))
+    errors = np.abs(found - Y).sum(axis=-1)[worst.boxes[0]["image"], worst.boxes[0]["box"]]
+    np.testing.assert_allclose(worst.boxes[0]["error"], errors, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["softmax", "gwd"])
+def test_worst_boxes_need_four_sides(name):
+    with pytest.raises(ValueError) as error:
+        callbacks.WorstBoxes(boxloss.get(name), X, Y)
+    kind = boxloss.get(name).kind
+    assert str(error.value) == (
+        "`loss.kind` must be one of 'box', 'distribution', 'uncertainty'. "
+        f"Received: loss.kind={kind!r}"
+    )
 
 
 def test_the_worst_boxes_are_named_with_their_signed_errors(tmp_path):

@@ -59,6 +59,16 @@ class DecodedBoxLoss(keras.losses.Loss):
         self.loss, self.coder = loss, coder
         self.truth = checks.one_of("truth", truth, TRUTHS)
 
+    @property
+    def kind(self) -> str | None:
+        return self.loss.kind
+
+    def is_real(self, y_true: Tensor) -> Tensor:
+        """(B, A) bool: False for rows of padding."""
+        if self.truth == "encoded":
+            return ops.ones_like(y_true[..., 0], dtype="bool")
+        return boxes.is_real(y_true)
+
     def _decoded(self, y_true, y_pred, mask):
         encoded = self.truth == "encoded"
         sizes = self.coder.size if encoded else 4, self.coder.size
@@ -69,7 +79,7 @@ class DecodedBoxLoss(keras.losses.Loss):
         checks.boxes(y_true, y_pred, *sizes, rank=3)
         dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self.loss.dtype)
         y_true, y_pred = ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
-        real = ops.ones_like(y_pred[..., 0], dtype="bool") if encoded else boxes.is_real(y_true)
+        real = self.is_real(y_true)
         if mask is not None:
             mask = ops.convert_to_tensor(mask)
             checks.mask(mask, ops.static_shape(real))
