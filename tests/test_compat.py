@@ -143,6 +143,23 @@ def test_torchvision_pairwise_overlaps(name):
     np.testing.assert_allclose(as_numpy(got), TORCHVISION_PAIRWISE[name], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", TORCHVISION_PAIRWISE)
+def test_torchvision_pairwise_overlaps_of_whole_numbers(name):
+    truth = np.array([[1, 2, 6, 9], [3, 3, 4, 8]])
+    found = np.float32([[2.5, 2, 7, 8], [0, 0, 3, 3]])
+    function = getattr(torchvision, name)
+    got, other = as_numpy(function(truth, found)), as_numpy(function(found, truth))
+    np.testing.assert_allclose(got, as_numpy(function(np.float32(truth), found)), rtol=1e-6)
+    np.testing.assert_allclose(got, other.T, rtol=1e-5)
+
+
+def test_torchvision_names_of_arguments():
+    a, b = np.float32([[1, 1, 3, 4]]), np.float32([[2, 2, 3, 3]])
+    assert as_numpy(torchvision.box_area(boxes=a, fmt="xyxy")).tolist() == [6]
+    for name in TORCHVISION_PAIRWISE:
+        assert as_numpy(getattr(torchvision, name)(boxes1=a, boxes2=b)).shape == (1, 1)
+
+
 def test_torchvision_areas_and_formats():
     # xywh: 2 x 3 at (1, 1); the same box as cxcywh. A box inside it: 1 x 1.
     assert as_numpy(torchvision.box_area(np.float32([[1, 1, 3, 4]]))).tolist() == [6]

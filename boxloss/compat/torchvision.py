@@ -16,9 +16,11 @@ Knowingly different (the bugs that are not kept):
 Tensors of the Keras backend are expected and returned: with KERAS_BACKEND=torch these are torch's.
 """
 
-from boxloss import boxes, checks, functional, ops
+from boxloss import boxes as box_arithmetic
+from boxloss import checks, functional, ops
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import floating
+from boxloss.functional.overlap import diou_matrix
 from boxloss.types import ArrayLike, Tensor
 
 __all__ = [
@@ -83,13 +85,14 @@ def sigmoid_focal_loss(
     return _reduce(loss, reduction)
 
 
-def box_area(boxes_: ArrayLike, fmt: str = "xyxy") -> Tensor:
+def box_area(boxes: ArrayLike, fmt: str = "xyxy") -> Tensor:
     """Areas: (..., 4) to (...); 0 for an inverted box."""
-    return boxes.area(_xyxy(boxes_, fmt))
+    return box_arithmetic.area(_xyxy(boxes, fmt))
 
 
 def _xyxy(x, fmt):
-    return boxes.to_xyxy(ops.convert_to_tensor(x), FORMATS[checks.one_of("fmt", fmt, FORMATS)])
+    fmt = FORMATS[checks.one_of("fmt", fmt, FORMATS)]
+    return box_arithmetic.to_xyxy(ops.convert_to_tensor(x), fmt)
 
 
 def box_iou(boxes1: ArrayLike, boxes2: ArrayLike, fmt: str = "xyxy") -> Tensor:
@@ -104,10 +107,7 @@ def generalized_box_iou(boxes1: ArrayLike, boxes2: ArrayLike) -> Tensor:
 
 def distance_box_iou(boxes1: ArrayLike, boxes2: ArrayLike, eps: float = 1e-7) -> Tensor:
     """DIoU of every pair: (..., N, 4) and (..., M, 4) to (..., N, M)."""
-    a, b = (ops.convert_to_tensor(x) for x in (boxes1, boxes2))
-    a, b = ops.expand_dims(a, -2), ops.expand_dims(b, -3)
-    everyone = ops.zeros_like(a + b)
-    return 1.0 - functional.diou_loss(b + everyone, a + everyone)
+    return diou_matrix(boxes1, boxes2)
 
 
 def complete_box_iou(boxes1: ArrayLike, boxes2: ArrayLike, eps: float = 1e-7) -> Tensor:

@@ -161,6 +161,12 @@ def giou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
     return 1.0 - terms["overlap"] - terms["hull"]
 
 
+def diou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """DIoU of every box of `a` with every box of `b`: (..., N, M) in (-1, 1]; see `diou_loss`."""
+    terms = diou_terms(Pair(*_pairwise(a, b)))
+    return 1.0 - terms["overlap"] - terms["center"]
+
+
 def ciou_matrix(a: ArrayLike, b: ArrayLike) -> Tensor:
     """CIoU of every box of `a` with every box of `b`: (..., N, M) in (-1.5, 1]; see `ciou_loss`."""
     terms = ciou_terms(Pair(*_pairwise(a, b)))
