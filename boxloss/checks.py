@@ -127,6 +127,15 @@ def boxes(y_true, y_pred, size=4, prediction_size=None, rank=None):
         )
 
 
+def same_shape(**tensors):
+    """The two `tensors` are alike in every axis."""
+    shapes = {name: shape_of(x) for name, x in tensors.items()}
+    if not _match(*shapes.values()):
+        names = " and ".join(f"`{name}`" for name in shapes)
+        received = ", ".join(f"{name}.shape={shape}" for name, shape in shapes.items())
+        raise ValueError(f"{names} must have the same shape. Received: {received}")
+
+
 def two_sets(a, b):
     """Boxes (..., N, 4) and (..., M, 4), alike before, or one of them without further axes."""
     shapes = {"a": shape_of(a), "b": shape_of(b)}

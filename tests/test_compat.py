@@ -160,6 +160,25 @@ def test_torchvision_names_of_arguments():
         assert as_numpy(getattr(torchvision, name)(boxes1=a, boxes2=b)).shape == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "function, names",
+    [
+        (torchvision.sigmoid_focal_loss, ("inputs", "targets")),
+        (tfa.sigmoid_focal_crossentropy, ("y_true", "y_pred")),
+        (keras_cv.FocalLoss().call, ("y_true", "y_pred")),
+        (keras_cv.SmoothL1Loss().call, ("y_true", "y_pred")),
+    ],
+    ids=["torchvision", "tfa", "keras_cv", "smooth_l1"],
+)
+def test_shapes_never_broadcast(function, names):
+    with pytest.raises(ValueError) as error:
+        function(np.zeros((1, 3), "float32"), np.zeros((5, 3), "float32"))
+    assert str(error.value) == (
+        f"`{names[0]}` and `{names[1]}` must have the same shape. "
+        f"Received: {names[0]}.shape=(1, 3), {names[1]}.shape=(5, 3)"
+    )
+
+
 def test_torchvision_areas_and_formats():
     # xywh: 2 x 3 at (1, 1); the same box as cxcywh. A box inside it: 1 x 1.
     assert as_numpy(torchvision.box_area(np.float32([[1, 1, 3, 4]]))).tolist() == [6]

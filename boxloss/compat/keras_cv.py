@@ -126,6 +126,7 @@ class SmoothL1Loss(PeerLoss):
         self.l1_cutoff = checks.positive("l1_cutoff", l1_cutoff)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        checks.same_shape(y_true=y_true, y_pred=y_pred)
         y_true, y_pred = floating(y_true, y_pred)
         # Also for rows of any length, in KerasCV as here.
         return ops.mean(functional.coordinate.smooth_l1(y_pred - y_true, self.l1_cutoff), axis=-1)
@@ -157,6 +158,7 @@ class FocalLoss(PeerLoss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        checks.same_shape(y_true=y_true, y_pred=y_pred)
         y, y_pred = floating(y_true, y_pred)
         one = ops.ones_like(y)
         alpha = ops.where(ops.equal(y, one), one * self.alpha, one * (1.0 - self.alpha))

@@ -54,6 +54,7 @@ def sigmoid_focal_crossentropy(
     """
     if gamma and gamma < 0:
         raise ValueError(f"`gamma` must be a number of at least 0. Received: gamma={gamma!r}")
+    checks.same_shape(y_true=y_true, y_pred=y_pred)
     y_true, y_pred = floating(y_true, y_pred)
     focal = binary_focal.from_logits if from_logits else binary_focal.from_probabilities
     alpha = float(alpha) if alpha else None

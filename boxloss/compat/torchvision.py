@@ -80,6 +80,7 @@ def sigmoid_focal_loss(
 ) -> Tensor:
     """Focal loss of logits, one number an element: (...) and targets (...) from 0 to 1 to (...)."""
     checks.non_negative("gamma", gamma)
+    checks.same_shape(inputs=inputs, targets=targets)
     targets, inputs = floating(targets, inputs)
     loss = binary_focal.from_logits(targets, inputs, alpha if alpha >= 0 else None, gamma)
     return _reduce(loss, reduction)
