@@ -71,9 +71,9 @@ def test_a_loaded_model_goes_on_with_the_state_of_the_saved_one(name, tmp_path):
     np.testing.assert_allclose(value(loaded), trained, rtol=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the state that stands
-        if ops.backend() != "jax":
-            loaded.evaluate(*data(name), verbose=0)
+        before = loaded.evaluate(*data(name), verbose=0)
     np.testing.assert_allclose(value(loaded), trained, rtol=1e-6)
+    np.testing.assert_allclose(before, model.evaluate(*data(name), verbose=0), rtol=1e-5)
     fit(loaded, name)
     moved = value(loaded)
     assert np.abs(moved - trained).max() > 1e-3
@@ -83,6 +83,10 @@ def test_a_loaded_model_goes_on_with_the_state_of_the_saved_one(name, tmp_path):
     loaded.save(tmp_path / "again.keras")
     again = keras.models.load_model(tmp_path / "again.keras")
     np.testing.assert_allclose(value(again), moved, rtol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        after = [x.evaluate(*data(name), verbose=0) for x in (loaded, again)]
+    np.testing.assert_allclose(*after, rtol=1e-5)
 
 
 @every_loss

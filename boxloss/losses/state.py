@@ -11,7 +11,7 @@ A compiled `.keras` model holds their values with its losses as well: loaded, th
 the callback makes the new model own them. A layer moves at every call of its loss until `stop()`;
 one that was loaded stands until the callback, or `start()`, lets it move, and warns of it.
 `loss.tensors(...)` never moves it. The sums run over all replicas. Where it could not move, on JAX
-in a model that does not own it, the loss raises.
+in a model that does not own it, the loss raises; a loaded one stands there as well.
 """
 
 import warnings
@@ -35,7 +35,7 @@ class LossState(keras.layers.Layer):
         self.value = self._variable("value", shape, keras.initializers.Constant(initial))
         self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
         self.built = True
-        self._waits = False
+        self._waits = self._warned = False
 
     def _variable(self, name, shape, initializer):
         arguments = {"name": name, "shape": shape, "initializer": initializer, "trainable": False}
@@ -68,32 +68,36 @@ class LossState(keras.layers.Layer):
 
     def move_to(self, value: Tensor) -> None:
         """Assign `value`, unless it is stopped."""
-        self._refuse_where_it_would_be_lost()
-        if self._waits:
-            self._waits = False
-            warnings.warn(
-                f"the layer {self.name!r} was loaded and stands still: let it move in training by "
-                "boxloss.MoveLossState() among the callbacks, or by its start()",
-                stacklevel=4,
-            )
-        old = self.read("float32")
-        share = ops.cast(ops.convert_to_tensor(self.moving), "float32")
-        value = ops.cast(ops.stop_gradient(value), "float32")
-        self.value.assign(old + share * (value - old))
-
-    def _refuse_where_it_would_be_lost(self):
-        if ops.backend() != "jax":
-            return
-        from keras.src.backend.common.stateless_scope import get_stateless_scope
-
-        scope = get_stateless_scope()
-        known = scope.state_mapping if scope is not None else {}
-        if known and id(self.value) not in known:
+        lost = self._would_be_lost()
+        if lost and not self._waits:
             raise ValueError(
                 f"`{type(self).__name__}` must belong to the model on JAX, where nothing else can "
                 "move in fit: give fit callbacks=[boxloss.MoveLossState()]. "
                 f"Received: the layer {self.name!r} in no model"
             )
+        if self._waits and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"the layer {self.name!r} was loaded and stands still: let it move in training by "
+                "boxloss.MoveLossState() among the callbacks, or by its start()",
+                stacklevel=4,
+            )
+        if lost:
+            return
+        old = self.read("float32")
+        share = ops.cast(ops.convert_to_tensor(self.moving), "float32")
+        value = ops.cast(ops.stop_gradient(value), "float32")
+        self.value.assign(old + share * (value - old))
+
+    def _would_be_lost(self):
+        """Whether this is JAX's `fit` or `evaluate` of a model that does not own the layer."""
+        if ops.backend() != "jax":
+            return False
+        from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+        scope = get_stateless_scope()
+        known = scope.state_mapping if scope is not None else {}
+        return bool(known) and id(self.value) not in known
 
 
 @register
