@@ -355,7 +355,7 @@ def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
 
 
 @only_tensorflow
-@pytest.mark.parametrize("name", ["l1", "iou", "giou", "diou", "ciou", "eiou", "siou", "mpdiou"])
+@pytest.mark.parametrize("name", ["l1", "iou", "giou", "ciou", "eiou", "siou", "mpdiou", "piou"])
 def test_two_loops_read_the_boxes(name):
     """One for the errors, which also hold what counts as padding, and one for the gradient."""
     import tensorflow as tf

@@ -114,7 +114,8 @@ def _corner_distance(pair):
     x_unit = ops.where(ops.equal(W, zero), longer, W)
     y_unit = ops.where(ops.equal(H, zero), longer, H)
     left, top, right, bottom = map(ops.even_abs, pair.corner_offsets)
-    distance = 0.25 * ((left + right) / x_unit + (top + bottom) / y_unit)
+    x, y = (left + right) * ops.reciprocal(x_unit), (top + bottom) * ops.reciprocal(y_unit)
+    distance = 0.25 * (x + y)
     return ops.where(ops.greater(distance, FAR), FAR * one, distance)
 
 
