@@ -336,6 +336,27 @@ def test_exponentials_of_one_loop_are_exact_enough(name):
     np.testing.assert_allclose(slope, sign * np.exp(-exact), rtol=3e-7, atol=2e-38)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_bounded_exponentials_of_one_loop_are_exact_enough(most):
+    x = np.concatenate([np.logspace(-30, 0, 2000), np.linspace(0, 1, 2000)]).astype("float32")
+    x = most * x
+
+    def both(x):
+        return ops.one_minus_exp(x, most)
+
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        both = tf.function(both, jit_compile=True)
+    else:
+        import jax
+
+        both = jax.jit(both)
+    value, slope = value_and_gradient(both, x)
+    np.testing.assert_allclose(value, -np.expm1(-x.astype("float64")), rtol=3e-7, atol=2e-38)
+    np.testing.assert_allclose(slope, np.exp(-x.astype("float64")), rtol=1e-6)
+
+
 @only_tensorflow
 def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
     import tensorflow as tf

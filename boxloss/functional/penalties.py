@@ -36,11 +36,11 @@ def eiou_terms(pair):
     }
 
 
-def _shape_cost(width_change, height_change, exponent):
-    """Half of the sum of (1 - e^-change)^exponent."""
+def _shape_cost(width_change, height_change, exponent, most):
+    """Half of the sum of (1 - e^-change)^exponent; no change is larger than `most`."""
     return 0.5 * (
-        power(ops.one_minus_exp(width_change), exponent)
-        + power(ops.one_minus_exp(height_change), exponent)
+        power(ops.one_minus_exp(width_change, most), exponent)
+        + power(ops.one_minus_exp(height_change, most), exponent)
     )
 
 
@@ -54,8 +54,8 @@ def siou_terms(pair, theta=4.0):
     y = ops.square(ops.divide_or(dy, pair.ch, 0.0))
     return {
         "overlap": 1.0 - pair.iou,
-        "distance": 0.5 * (ops.one_minus_exp(gamma * x) + ops.one_minus_exp(gamma * y)),
-        "shape": _shape_cost(pair.width_change, pair.height_change, theta),
+        "distance": 0.5 * (ops.one_minus_exp(gamma * x, 2) + ops.one_minus_exp(gamma * y, 2)),
+        "shape": _shape_cost(pair.width_change, pair.height_change, theta, 1),
         "inversion": pair.inversion,
     }
 
@@ -94,7 +94,7 @@ def shape_iou_terms(pair, scale=0.0):
     return {
         "overlap": 1.0 - pair.iou,
         "distance": ops.divide_or(distance, diagonal, 0.0),
-        "shape": _shape_cost(hh * pair.width_change, ww * pair.height_change, 4),
+        "shape": _shape_cost(hh * pair.width_change, ww * pair.height_change, 4, 2),
         "inversion": pair.inversion,
     }
 
