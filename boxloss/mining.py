@@ -24,9 +24,10 @@ def _kept_count(total, fraction, count):
     """The fraction of `total`, rounded up, or the count; never more than `total`."""
     if fraction is None:
         return ops.minimum(total, ops.ones_like(total) * count)
-    # 0.3 * 10 is 3.0000000000000004: without the slack the ceiling keeps one too many. A share that
-    # is smaller than the slack still keeps one.
-    wanted = ops.maximum(ops.ceil(total * fraction - 1e-4), ops.ones_like(total))
+    # 0.3 * 10 is 3.0000000000000004, and in float32 0.3 * 100,000 is 30,000.002: without the slack
+    # the ceiling keeps one too many. A share that is smaller than the slack still keeps one.
+    wanted = ops.ceil(total * fraction * (1.0 - 3e-7) - 1e-4)
+    wanted = ops.maximum(wanted, ops.ones_like(total))
     return ops.minimum(total, wanted)
 
 

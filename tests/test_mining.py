@@ -81,9 +81,9 @@ def test_ties_keep_the_lower_index(scope):
 
 
 def test_a_fraction_that_is_exact_on_paper_keeps_no_box_too_many():
-    # In float32 0.3 * 50 is a little above 15, and 0.6 * 25, 0.15 * 100.
+    # In float32 0.3 * 50 is a little above 15, and 0.6 * 25, 0.15 * 100, 0.3 * 100,000.
     cases = ((0.3, 50, 15), (0.6, 25, 15), (0.15, 100, 15), (1e-3, 5, 1), (1e-5, 5, 1))
-    for fraction, n, kept in cases:
+    for fraction, n, kept in (*cases, (0.3, 100_000, 30_000)):
         errors = np.arange(1, n + 1, dtype="float32")[None]
         loss = boxloss.L1BoxLoss(mining=HardestBoxes(fraction=fraction))
         got = gradient_of(loss, *boxes_with(errors, np.ones((1, n), bool)))
