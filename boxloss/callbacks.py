@@ -31,7 +31,8 @@ class _AfterEpoch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.loss, self.x, self.y = loss, x, y
-        self.output, self.every, self.batch_size = output, every, batch_size
+        self.output, self.batch_size = output, batch_size
+        self.every = checks.count("every", every)
 
     def tensors(self) -> Tensors:
         """The loss' `Tensors` of all images, numpy; padding as in `y`."""
@@ -147,7 +148,8 @@ class CocoEvaluation(keras.callbacks.Callback):
         prefix: str = "val_",
     ) -> None:
         super().__init__()
-        self.dataset, self.every, self.chunk = dataset, every, chunk
+        self.dataset = dataset
+        self.every, self.chunk = checks.count("every", every), checks.count("chunk", chunk)
         self.predict_images = predict or predict_with_detector
         self.prefix = prefix
         self.history: dict[int, Any] = {}

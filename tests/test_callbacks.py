@@ -86,6 +86,14 @@ def test_worst_boxes_need_four_sides(name):
     )
 
 
+@pytest.mark.parametrize("cls", [callbacks.ImageLossHistory, callbacks.CocoEvaluation])
+def test_epochs_between_looks_are_a_whole_number(cls):
+    arguments = (None,) if cls is callbacks.CocoEvaluation else (boxloss.L1BoxLoss(), X, Y)
+    with pytest.raises(ValueError) as error:
+        cls(*arguments, every=0)
+    assert str(error.value) == "`every` must be a whole number of at least 1. Received: every=0"
+
+
 def test_the_worst_boxes_are_named_with_their_signed_errors(tmp_path):
     model, loss = model_of_boxes()
     worst = callbacks.WorstBoxes(loss, X, Y, count=3, path=tmp_path / "worst.csv")
