@@ -44,8 +44,9 @@ demo: $(READY)
 		--out $(DEMO)/run
 	$(BIN)/python scripts/picture.py $(DEMO)/run
 
+# Few tests at a time to each worker, so that both end together.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -q -rfEs
+	$(BIN)/python -m pytest -n 2 --maxschedchunk 4 -q -rfEs
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(VALUES)
 
 test-slow: $(READY)
