@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -30,6 +31,32 @@ def call(capsys, *words):
 
 def data(folder):
     return "--images", folder / "images", "--annotations", folder / "annotations.json"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc")
+def test_freed_memory_is_used_again():
+    """Page faults of ten large arrays, one after another, in a process of its own."""
+    program = """
+import resource, sys
+import numpy as np
+from boxloss.cli import memory
+if sys.argv[1] == "keep":
+    memory.keep()
+np.ones(10_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    np.ones(10_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    kept, given_back = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, word], capture_output=True, text=True
+            ).stdout
+        )
+        for word in ("keep", "give back")
+    )
+    assert kept < 100 < given_back
 
 
 def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):

@@ -11,6 +11,8 @@ import json
 import os
 import sys
 
+from boxloss.cli import memory
+
 COMMANDS = (
     "make-synthetic",
     "train",
@@ -24,6 +26,9 @@ COMMANDS = (
     "doctor",
     "gpu-check",
 )
+
+# Those that run a detector; `benchmark` decides by its part.
+KEEP_MEMORY = ("train", "evaluate", "predict", "audit")
 
 
 def module_of(command):
@@ -102,6 +107,8 @@ def main(argv=None):
     choose_backend(rest)
     module = module_of(command)
     args = parser_of(command, module).parse_args(rest)
+    if command in KEEP_MEMORY:
+        memory.keep()
     try:
         result = module.run(args)
     except (ValueError, OSError) as error:

@@ -2,6 +2,8 @@
 
 import importlib
 
+from boxloss.cli import memory
+
 HELP = "Measure losses, assignment and training beside others; page, import and audit."
 EPILOG = """examples:
   boxloss benchmark losses --boxes 100 10000 1000000 --out benchmarks
@@ -14,6 +16,7 @@ EPILOG = """examples:
   boxloss benchmark history --out benchmarks/history
 """
 PARTS = ("losses", "assignment", "training", "page", "import", "audit", "history")
+TRAIN_DETECTORS = ("training", "audit", "history")
 
 
 def add_arguments(parser):
@@ -24,4 +27,6 @@ def add_arguments(parser):
 
 
 def run(args):
+    if args.part in TRAIN_DETECTORS:
+        memory.keep()
     return importlib.import_module(f"boxloss.cli.benchmark_{args.part}").run(args)
