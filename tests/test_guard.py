@@ -121,3 +121,20 @@ def test_compiled_code_is_not_looked_at(monkeypatch):
         jax.jit(loss)(y_true, y_pred)
     with pytest.raises(AssertionError):
         loss(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "name, background", [("softmax", 4), ("sigmoid_focal", 5), ("quality_focal", 5)]
+)
+def test_a_label_that_is_no_class_is_named(name, background):
+    labels = np.float32([[0, 3, -1, background, 17]])
+    y_true = np.stack([labels, 0 * labels], -1) if name == "quality_focal" else labels
+    logits = np.random.default_rng(0).normal(size=(1, 5, 5)).astype("float32")
+    (message,) = warned(lambda: make(name)(y_true, logits))
+    assert message.endswith(
+        f": `y_true` must hold labels from 0 to {background - 1}, {background} for background or "
+        "-1 for padding: 17 is none of them, and its cost means nothing"
+    )
+    mask = np.array([[True, True, True, True, False]])
+    assert warned(lambda: make(name)(y_true, logits, mask=mask)) == []
+    assert warned(lambda: make(name)(y_true[:, :4], logits[:, :4])) == []

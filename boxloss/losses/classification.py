@@ -6,6 +6,7 @@ import keras
 
 from boxloss import boxes, checks, ops, reduction
 from boxloss.functional import classification
+from boxloss.losses import guard
 from boxloss.losses.base import Errors, TensorLoss
 from boxloss.types import Config, ImageShape, Tensor
 
@@ -27,6 +28,9 @@ class ClassLoss(TensorLoss):
 
     def check(self, y_true: Tensor, y_pred: Tensor) -> None:
         checks.labels(y_true, y_pred, trailing=self.true_shape[2:], rank=3)
+
+    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
+        guard.look_at_labels(self, y_true, self.background(y_pred), mask)
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
@@ -103,6 +107,9 @@ class QualityLoss(ClassLoss):
     """
 
     true_shape = (None, None, 2)
+
+    def guard(self, y_true: Tensor, y_pred: Tensor, mask: Tensor) -> None:
+        super().guard(y_true[..., 0], y_pred, mask)
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())

@@ -1,4 +1,4 @@
-"""Warnings about boxes that can hardly be what was meant.
+"""Warnings about boxes and labels that can hardly be what was meant.
 
 Only in eager mode, and only at the first calls of each loss, on a part of the boxes: whatever is
 compiled pays nothing. A loss warns of each matter once.
@@ -22,10 +22,8 @@ _LOOKED: weakref.WeakKeyDictionary = (
 
 def look(loss, y_true, y_pred, mask=None):
     """Warn of the boxes (B, N, 4), in the format of `loss`, if they are real numbers by now."""
-    seen = _LOOKED.setdefault(loss, [0, set()])
-    if seen[0] >= LOOKS or not all(map(_is_eager, (y_true, y_pred, mask))):
+    if not _may_look(loss, y_true, y_pred, mask):
         return
-    seen[0] += 1
     true, pred = (_flat(x, 4) for x in (y_true, y_pred))
     real = np.isfinite(true).all(-1) & np.isfinite(pred).all(-1) & (true != -1).any(-1)
     if mask is not None:
@@ -34,9 +32,41 @@ def look(loss, y_true, y_pred, mask=None):
     if len(true) < FEWEST:
         return
     for matter, message in _matters(loss.bounding_box_format, true, pred):
-        if matter not in seen[1]:
-            seen[1].add(matter)
-            warnings.warn(f"{type(loss).__name__}: {message}", stacklevel=5)
+        _warn(loss, matter, message)
+
+
+def look_at_labels(loss, labels, background, mask=None):
+    """Warn of labels (B, N) that are no class, if they are real numbers by now."""
+    if not _may_look(loss, labels, mask):
+        return
+    label = _flat(labels, 1)[:, 0]
+    wrong = (label != -1) & ~((label >= 0) & (label <= background))
+    if mask is not None:
+        wrong &= _flat(mask, 1)[:, 0].astype(bool)
+    if wrong.any():
+        _warn(
+            loss,
+            "labels",
+            f"`y_true` must hold labels from 0 to {background - 1}, {background} for background or "
+            f"-1 for padding: {label[wrong][0]:g} is none of them, and its cost means nothing",
+        )
+
+
+def _may_look(loss, *tensors):
+    """True at the first calls with real numbers."""
+    seen = _LOOKED.setdefault(loss, [0, set()])
+    if seen[0] >= LOOKS or not all(map(_is_eager, tensors)):
+        return False
+    seen[0] += 1
+    return True
+
+
+def _warn(loss, matter, message):
+    """Once a matter."""
+    warned = _LOOKED[loss][1]
+    if matter not in warned:
+        warned.add(matter)
+        warnings.warn(f"{type(loss).__name__}: {message}", stacklevel=6)
 
 
 def _is_eager(x):
