@@ -5,9 +5,9 @@ import pathlib
 
 import pytest
 
-from boxloss.cli import memory
+from boxloss.cli import tuning
 
-memory.keep()  # as the commands do that the tests run
+tuning.keep_memory()  # as the commands do that the tests run
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # GPUs would only make rounding differ between machines; the tests are about the mathematics.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

@@ -39,9 +39,9 @@ def test_freed_memory_is_used_again():
     program = """
 import resource, sys
 import numpy as np
-from boxloss.cli import memory
+from boxloss.cli import tuning
 if sys.argv[1] == "keep":
-    memory.keep()
+    tuning.keep_memory()
 np.ones(10_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -57,6 +57,31 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         for word in ("keep", "give back")
     )
     assert kept < 100 < given_back
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["train", "--images", "nowhere"], "1"),
+        (["train", "--images", "nowhere", "--devices", "2"], "0"),
+        (["simulate", "--points", "nowhere"], None),
+    ],
+    ids=["one device", "two devices", "no detector"],
+)
+def test_tensorflow_convolves_by_onednn_where_a_detector_is_trained(words, expected):
+    program = (
+        "import os, sys\n"
+        "from boxloss import cli\n"
+        "try:\n"
+        "    cli.main(sys.argv[1:])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == str(expected)
 
 
 def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from boxloss.cli import memory
+from boxloss.cli import tuning
 
 COMMANDS = (
     "make-synthetic",
@@ -27,8 +27,8 @@ COMMANDS = (
     "gpu-check",
 )
 
-# Those that run a detector; `benchmark` decides by its part.
-KEEP_MEMORY = ("train", "evaluate", "predict", "audit")
+# Those that train or run a detector; `benchmark` decides by its part.
+TRAIN_DETECTORS = ("train", "evaluate", "predict", "audit")
 
 
 def module_of(command):
@@ -84,8 +84,8 @@ def choose_backend(words):
     known = parser.parse_known_args(words)[0]
     if known.backend is not None and "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = known.backend
-    if known.devices not in (None, "1") and "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    if known.devices not in (None, "1"):
+        tuning.use_onednn(False)
 
 
 def main(argv=None):
@@ -105,10 +105,10 @@ def main(argv=None):
         )
         return 2
     choose_backend(rest)
+    if command in TRAIN_DETECTORS:
+        tuning.for_training()
     module = module_of(command)
     args = parser_of(command, module).parse_args(rest)
-    if command in KEEP_MEMORY:
-        memory.keep()
     try:
         result = module.run(args)
     except (ValueError, OSError) as error:

@@ -2,7 +2,7 @@
 
 import importlib
 
-from boxloss.cli import memory
+from boxloss.cli import tuning
 
 HELP = "Measure losses, assignment and training beside others; page, import and audit."
 EPILOG = """examples:
@@ -28,5 +28,5 @@ def add_arguments(parser):
 
 def run(args):
     if args.part in TRAIN_DETECTORS:
-        memory.keep()
+        tuning.for_training()
     return importlib.import_module(f"boxloss.cli.benchmark_{args.part}").run(args)
