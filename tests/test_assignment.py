@@ -122,6 +122,19 @@ def test_images_of_a_batch_do_not_see_each_other():
             np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def test_ties_take_no_more_than_their_number_and_equal_boxes_go_to_the_first():
+    truth = np.array([[[4.0, 4.0, 60.0, 60.0]] * 2], "float32")
+    labels = np.zeros((1, 2), "int32")
+    boxes = np.tile(truth[:, :1] + 2, (1, len(POINTS), 1))
+    scores = np.full((1, len(POINTS), 1), 0.5, "float32")
+    found = assignment.task_aligned(scores, boxes, POINTS, truth, labels, count=3)
+    index = ops.convert_to_numpy(found.index)
+    assert (index == 0).sum() == 3 and (index == 1).sum() == 0
+    overlap = iou(truth[0, 0], boxes[0, 0])
+    quality = ops.convert_to_numpy(found.quality)
+    np.testing.assert_allclose(quality[index == 0], overlap, rtol=1e-6)
+
+
 def test_a_box_smaller_than_the_grid_still_gets_a_location():
     truth = np.array([[[20.5, 20.5, 22.0, 22.5]]], "float32")  # between all points
     boxes = np.concatenate([POINTS - 9, POINTS + 9], axis=-1)[None]
@@ -147,15 +160,15 @@ def test_nothing_larger_than_boxes_by_locations_is_made():
             for output in operation.outputs:
                 largest = max(largest, output.shape.num_elements() or 0)
 
-    for part in (assignment.aligned._affinity.__wrapped__, assignment.aligned._settle.__wrapped__):
-        if part.__name__ == "_affinity":
-            inputs = (scores, boxes, POINTS, truth, labels, ignore, 0.5, 6.0, 8.0)
-        else:
-            shape = (truth.shape[0], truth.shape[1], len(POINTS))
-            yes, one = np.ones(shape, bool), np.ones(shape, "float32")
-            inputs = (yes, yes, one, one, truth, ignore)
+    images, rows = labels.shape
+    settled = (np.ones((images, rows, 5), "float32"), np.ones((images, rows, 5), "int32"), boxes)
+    for part, inputs in (
+        ("_affinity", (scores, boxes, POINTS, truth, labels, ignore, 0.5, 6.0, 8.0)),
+        ("_settle", (*settled, POINTS, truth, ignore, 8.0)),
+    ):
+        function = getattr(assignment.aligned, part).__wrapped__
         tensors = [tf.constant(x) if isinstance(x, np.ndarray) else x for x in inputs]
-        look(tf.function(part, autograph=False).get_concrete_function(*tensors).graph)
+        look(tf.function(function, autograph=False).get_concrete_function(*tensors).graph)
     assert 0 < largest <= limit
 
 

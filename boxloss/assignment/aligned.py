@@ -103,12 +103,6 @@ def _label_scores(scores, labels):
     return ops.matmul(chosen, ops.transpose(scores, (0, 2, 1)))
 
 
-def _top_locations(metric, candidate, count):
-    """(B, N, A) bool: the `count` best candidates; a tie at the last place keeps all."""
-    last = ops.top_k(metric, min(count, ops.shape(metric)[-1]))[0][..., -1:]
-    return ops.logical_and(candidate, ops.greater_equal(metric, last))
-
-
 def targets(
     index: ArrayLike,
     quality: Tensor,
@@ -164,44 +158,74 @@ def task_aligned(
 
     Returns: `Assignment`.
     Source: Feng et al. 2021, "TOOD", arXiv:2108.07755, eqs. 1 and 2. Differences: IoU of a location
-        that holds no candidate does not count; ties at the last place are all kept.
+        that holds no candidate does not count.
     """
     scores, boxes = ops.stop_gradient(scores), ops.stop_gradient(boxes)
     true_boxes, true_labels, ignore = with_a_row(true_boxes, true_labels, ignore)
-    within, candidate, overlap, metric = _affinity(
+    metric = _affinity(
         scores, boxes, points, true_boxes, true_labels, ignore, alpha, beta, smallest
     )
-    selected = _top_locations(metric, candidate, count)
-    index, quality, ignored = _settle(within, selected, overlap, metric, true_boxes, ignore)
+    metric, place = ops.top_k(metric, min(count, ops.shape(metric)[-1]))  # (B, N, count)
+    place = ops.cast(place, "int32")
+    index, quality, ignored = _settle(metric, place, boxes, points, true_boxes, ignore, smallest)
     classes = ops.shape(scores)[-1]
-    return targets(index, quality, true_boxes, true_labels, classes, ignored)
+    return Assignment(*_targets(index, quality, true_boxes, true_labels, classes, ignored))
 
 
 @compiled
 def _affinity(scores, boxes, points, true_boxes, true_labels, ignore, alpha, beta, smallest):
-    """All (B, N, A): point in box; may be chosen; IoU; s^alpha u^beta, -1 where it may not."""
-    within = inside(points, true_boxes, smallest)
-    candidate = ops.logical_and(within, ops.expand_dims(real_rows(true_boxes, ignore), -1))
+    """(B, N, A): s^alpha u^beta, -1 where the box may not choose the location."""
+    candidate = inside(points, true_boxes, smallest)
+    candidate = ops.logical_and(candidate, ops.expand_dims(real_rows(true_boxes, ignore), -1))
     overlap = functional.iou_matrix(true_boxes, boxes)
     metric = _power(_label_scores(scores, true_labels), alpha) * _power(overlap, beta)
     # NaN counts as the largest when the best are looked for.
     candidate = ops.logical_and(candidate, ops.isfinite(metric))
-    return within, candidate, overlap, ops.where(candidate, metric, -ops.ones_like(metric))
+    return ops.where(candidate, metric, -ops.ones_like(metric))
 
 
 @compiled
-def _settle(within, selected, overlap, metric, true_boxes, ignore):
-    """index (B, A), quality (B, A) and ignored (B, A) or None, from what the boxes selected."""
-    claim = ops.where(selected, overlap, -ops.ones_like(overlap))
-    index = ops.cast(ops.argmax(claim, axis=1), "int32")
-    index = ops.where(ops.any(selected, axis=1), index, -ops.ones_like(index))
-    rows = ops.reshape(ops.arange(ops.shape(true_boxes)[1], dtype="int32"), (1, -1, 1))
-    chosen = ops.equal(ops.expand_dims(index, 1), rows)  # (B, N, A)
-    metric = ops.where(chosen, metric, ops.zeros_like(metric))
-    best = ops.max(ops.where(chosen, overlap, ops.zeros_like(overlap)), axis=-1, keepdims=True)
-    scale = ops.divide_or(best, ops.max(metric, axis=-1, keepdims=True), 0.0)
-    quality = ops.sum(metric * scale, axis=1)
+def _settle(metric, place, boxes, points, true_boxes, ignore, smallest):
+    """index (B, A), quality (B, A) and ignored (B, A) or None.
+
+    metric, place: (B, N, count), what each box would choose and where; -1: nothing.
+    """
+    images, rows, count = ops.shape(place)
+    locations = ops.shape(boxes)[1]
+    total = images * locations
+    flat = ops.reshape(place, (images, rows * count, 1))
+    theirs = ops.reshape(ops.take_along_axis(boxes, flat, axis=1), (images, rows, count, 4))
+    overlap = functional.iou_matrix(ops.expand_dims(true_boxes, 2), theirs)[:, :, 0]
+    selected = ops.greater_equal(metric, ops.zeros_like(metric))
+    image = ops.reshape(ops.arange(images, dtype="int32"), (-1, 1, 1))
+    # What nobody chose is put behind the last location.
+    spot = ops.where(selected, place + locations * image, total * ops.ones_like(place))
+
+    def most(value):
+        """Of each location (total + 1) the highest value (B, N, count) of those who chose it."""
+        return ops.segment_max(ops.reshape(value, (-1,)), ops.reshape(spot, (-1,)), total + 1)
+
+    row = ops.reshape(ops.arange(rows, dtype="int32"), (1, -1, 1)) * ops.ones_like(place)
+    wins = ops.logical_and(selected, ops.equal(overlap, ops.take(most(overlap), spot)))
+    # Of equal overlaps the first box. A location without one has the smallest of all integers.
+    behind = most(ops.where(wins, rows - row, ops.zeros_like(row)))
+    owns = ops.logical_and(wins, ops.equal(rows - row, ops.take(behind, spot)))
+    index = ops.reshape(behind[:-1], (images, locations))
+    found = ops.greater(index, 0)
+    index = ops.where(found, rows - index, -ops.ones_like(index))
+
+    zero = ops.zeros_like(metric)
+    top, best = (
+        ops.max(ops.where(owns, value, zero), axis=-1, keepdims=True) for value in (metric, overlap)
+    )
+    quality = ops.where(owns, metric * ops.divide_or(best, top, 0.0), zero)
+    quality = ops.reshape(most(quality)[:-1], (images, locations))
+    quality = ops.where(found, quality, ops.zeros_like(quality))
     if ignore is None:
         return index, quality, None
     crowd = ops.logical_and(ignore, box_arithmetic.is_real(true_boxes))
+    within = inside(points, true_boxes, smallest)
     return index, quality, ops.any(ops.logical_and(within, ops.expand_dims(crowd, -1)), axis=1)
+
+
+_targets = compiled(targets)
