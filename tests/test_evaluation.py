@@ -6,10 +6,11 @@ import csv
 import io
 import json
 
+import cv2
 import numpy as np
 import pytest
 
-from boxloss import evaluation
+from boxloss import datasets, evaluation
 
 
 def scene(seed, images=12, crowds=True, area=None):
@@ -134,6 +135,48 @@ def test_bccd_metrics_and_matching_equal_pycocotools(bccd):
     assert_metrics_equal(truth, results)
     assert_matches_equal(truth, results)
     assert evaluation.coco_metrics(truth, results)["AP"] == pytest.approx(0.548, abs=5e-4)
+
+
+def assert_metrics_of_a_folder_are_those_of_its_file(folder, annotations, results):
+    dataset = datasets.load(folder, annotations)
+    assert dataset.dropped["boxes"] > 0
+    stats = pycocotools_evaluation(json.loads(annotations.read_text()), results).stats
+    got = evaluation.coco_metrics(dataset, results)
+    np.testing.assert_allclose(
+        list(got.values()), [stats[place] for place in (0, 1, 2, 3, 4, 5, 8)], atol=1e-12
+    )
+
+
+def test_boxes_that_were_dropped_count_as_not_found(tmp_path):
+    """Of no width, turned round, outside: no detector finds them, and pycocotools counts them."""
+    sizes = [(16, 12), (50, 60), (120, 110)]  # small, medium and large, or a metric is None
+    found = [[20.0 + 9 * i, 15.0 + 7 * i, *size] for i, size in enumerate(sizes)]
+    broken = [[30, 30, 0, 20], [90, 80, -20, 14], [400, 20, 30, 30], [5, 5, 40, 40]]
+    annotations = [
+        {"id": i + 1, "image_id": 4, "category_id": 2 + i % 2, "bbox": box}
+        | {"area": 0.0, "iscrowd": 0}
+        for i, box in enumerate(found + broken)
+    ]
+    for annotation in annotations[:3]:
+        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+    annotations[-1] |= {"bbox": [30, 30, 0, 0], "iscrowd": 1}  # a crowd was never to be found
+    content = {
+        "images": [{"id": 4, "file_name": "a.png", "width": 240, "height": 200}],
+        "categories": [{"id": 2, "name": "thing"}, {"id": 3, "name": "animal"}],
+        "annotations": annotations,
+    }
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((200, 240, 3), "uint8"))
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    results = [
+        {"image_id": 4, "category_id": 2 + i % 2, "bbox": box, "score": 0.9 - 0.1 * i}
+        for i, box in enumerate(found)
+    ]
+    assert_metrics_of_a_folder_are_those_of_its_file(tmp_path, tmp_path / "truth.json", results)
+
+
+def test_the_metrics_of_bccd_are_those_of_its_file(bccd):
+    results = json.loads((bccd / "yolo11n_val.json").read_text())
+    assert_metrics_of_a_folder_are_those_of_its_file(bccd / "val", bccd / "val.json", results)
 
 
 def test_matching_equals_faster_coco_eval():

@@ -6,6 +6,7 @@ dropped; a box that hangs out of its image is cut at the border (by more than a 
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,8 +99,11 @@ def _locate(image, root, drop):
 
 
 def _record(image, file_name, path, header, categories, class_names, problems):
-    """A Record whose `labels` are still missing, and the class names of its boxes."""
-    kept, corners, names = [], [], []
+    """A Record whose `labels` are still missing, and the classes of its boxes.
+
+    In `unfindable` stand classes, too.
+    """
+    kept, corners, names, lost = [], [], [], []
     for box in image.boxes:
         name = categories.get(box.category)
         allowed = name is not None and (class_names is None or name in class_names)
@@ -113,6 +117,10 @@ def _record(image, file_name, path, header, categories, class_names, problems):
             kept.append(box)
             corners.append(xyxy)
             names.append((box.category, name))
+        elif allowed and not (box.iscrowd or box.ignore or box.difficult):
+            # Without numbers there is no box at all.
+            if all(map(math.isfinite, box.numbers)):
+                lost.append(((box.category, name), float(box.area or 0.0)))
     boxes = np.array(corners, "float32").reshape(-1, 4)
     sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
     areas = [size if box.area is None else box.area for box, size in zip(kept, sizes, strict=True)]
@@ -129,13 +137,15 @@ def _record(image, file_name, path, header, categories, class_names, problems):
         iscrowd=np.array([box.iscrowd for box in kept], bool),
         ignore=np.array([box.ignore for box in kept], bool),
         difficult=np.array([box.difficult for box in kept], bool),
+        unfindable=tuple(lost),
     )
     return record, names
 
 
 def _labelled(record, names, label_of):
     record.labels[:] = [label_of[pair] for pair in names]
-    return record
+    lost = tuple((label_of[pair], area) for pair, area in record.unfindable)
+    return replace(record, unfindable=lost)
 
 
 def _checked(image, box, header, problems):

@@ -20,6 +20,8 @@ class Record:
     labels: int64 (n,), 0..C-1. annotation_ids: n ids as in the source (VOC, YOLO: running from 1,
     broken boxes counted). areas: float32 (n,), COCO's `area` (of the segmentation, where the source
     has one), else width * height. iscrowd, ignore, difficult: bool (n,).
+    unfindable: (label, area) of the boxes that were dropped for their size or place: nothing learns
+    from them, but COCO's metrics count each as a box that was not found.
     """
 
     file_name: str
@@ -34,6 +36,7 @@ class Record:
     iscrowd: np.ndarray
     ignore: np.ndarray
     difficult: np.ndarray
+    unfindable: tuple = ()
 
     @property
     def ignored(self) -> np.ndarray:

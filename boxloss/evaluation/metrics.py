@@ -13,7 +13,8 @@ def coco_metrics(truth: TruthLike, detections: DetectionsLike) -> dict[str, floa
 
     truth: DataSet, COCO dict or path; detections: list of COCO results, or path. A metric without
     any true box (no small boxes, say) is None. Boxes marked `ignore` are skipped as crowds are:
-    finding one is neither right nor wrong; pycocotools reads that mark and does not use it.
+    finding one is neither right nor wrong; pycocotools reads that mark and does not use it. Boxes
+    that a DataSet dropped for their size or place count as not found, as pycocotools counts them.
     """
     truth = Truth.of(truth)
     detections = Detections.of(detections, truth)
@@ -51,6 +52,17 @@ def _stats(truth, detections):
                     "iscrowd": int(truth.iscrowd[i]),
                 }
                 for i in range(len(truth))
+            ]
+            + [
+                {
+                    "id": len(truth) + i + 1,
+                    "image_id": image + 1,
+                    "category_id": label + 1,
+                    "bbox": [0.0, 0.0, 0.0, 0.0],
+                    "area": area,
+                    "iscrowd": 0,
+                }
+                for i, (image, label, area) in enumerate(truth.unfindable)
             ],
         }
     )

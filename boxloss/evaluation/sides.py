@@ -23,7 +23,8 @@ class Truth:
     class_names, category_ids: name and source id of label i.
     xywh: float64 (n, 4) in pixels. image, label: int (n,), positions in `images` and `class_names`.
     annotation_ids: list of n. area: float64 (n,), as in the source. iscrowd, ignored: bool (n,);
-    neither AP nor the table counts an ignored box, and a crowd is ignored.
+    neither AP nor the table counts an ignored box, and a crowd is ignored. unfindable: list of
+    (image, label, area) of boxes that a data set dropped and that AP counts as not found.
     """
 
     images: list
@@ -36,6 +37,7 @@ class Truth:
     area: np.ndarray
     iscrowd: np.ndarray
     ignored: np.ndarray
+    unfindable: list = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.xywh)
@@ -49,8 +51,15 @@ class Truth:
         """From a DataSet, a COCO dict, the path of a COCO file, or a Truth."""
         if isinstance(truth, cls):
             return truth
-        if hasattr(truth, "to_coco"):
-            truth = truth.to_coco()
+        if isinstance(truth, DataSet):
+            built = _truth_of_dict(truth.to_coco(), "truth")
+            label_of = {number: label for label, number in enumerate(built.category_ids)}
+            built.unfindable = [
+                (i, label_of[truth.category_ids[label]], area)
+                for i, record in enumerate(truth.records)
+                for label, area in record.unfindable
+            ]
+            return built
         where = "truth"
         if isinstance(truth, (str, os.PathLike)):
             where, truth = one_line(truth), read_json(truth)
