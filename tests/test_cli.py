@@ -62,9 +62,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["train", "--images", "nowhere"], "1"),
-        (["train", "--images", "nowhere", "--devices", "2"], "0"),
-        (["simulate", "--points", "nowhere"], None),
+        (["train", "--nonsense"], "1"),
+        (["train", "--devices", "2", "--nonsense"], "0"),
+        (["simulate", "--nonsense"], None),
     ],
     ids=["one device", "two devices", "no detector"],
 )
