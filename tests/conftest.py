@@ -35,12 +35,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """The longest first, by `slow(seconds)`: no worker sits beside one that ends alone."""
+    """The longest first, by `slow` or `long(seconds)`: no worker sits idle beside the last one."""
     items.sort(key=_seconds, reverse=True)
 
 
 def _seconds(item):
-    marker = item.get_closest_marker("slow")
+    marker = item.get_closest_marker("slow") or item.get_closest_marker("long")
     return marker.args[0] if marker and marker.args else 0
 
 

@@ -84,6 +84,7 @@ def test_tensorflow_convolves_by_onednn_where_a_detector_is_trained(words, expec
     assert done.stdout.splitlines()[-1] == str(expected)
 
 
+@pytest.mark.long(50)
 def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     out = tmp_path / "run"
     tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--profile")

@@ -40,6 +40,7 @@ def two_replicas():
     return made.__getitem__
 
 
+@pytest.mark.long(120)
 def test_one_and_two_replicas_agree():
     """Runs the rest of this file in a process whose TensorFlow starts with two CPUs."""
     if os.environ.get(CHILD) is not None:

@@ -22,6 +22,7 @@ from boxloss.training.criterion import soft_cross_entropy
 from boxloss.training.options import learning_rate
 from boxloss.training.progress import Progress
 
+pytestmark = pytest.mark.long(20)  # most train a detector
 POINTS, STRIDES = coders.grid(64, 64, (8, 16, 32))
 LOCATIONS = len(POINTS)
 
