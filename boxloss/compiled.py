@@ -11,8 +11,6 @@ Two parts.
 """
 
 import collections
-import contextlib
-import contextvars
 import functools
 
 from boxloss import boxes, ops
@@ -40,47 +38,54 @@ def box_terms(formula, y_true, y_pred, mask=None):
     import tensorflow as tf
 
     names = []
+    pair = y_true, y_pred
+    watched = _watched(pair)
 
     @tf.custom_gradient
-    def terms_of(y_true, y_pred):
+    def terms_of(*_):
         with ops.values_only():
-            terms = filled(y_true, y_pred)
+            terms = filled(*pair)
         names[:] = terms
 
         def gradient(*upstream):
-            return _one_loop_gradient(formula, y_true, y_pred, mask, upstream)
+            return [_one_loop_gradient(formula, pair, i, mask, upstream) for i in watched]
 
         return tuple(terms.values()), gradient
 
-    values = terms_of(y_true, y_pred)
+    values = terms_of(*(pair[i] for i in watched))
     return dict(zip(names, values, strict=True))
 
 
-_SIDES_APART = contextvars.ContextVar("sides_apart", default=False)
+# Inside, no tape but those that are open there will ask for a gradient.
+_tapes_known = ops.Flag("tapes_known")
 
 
-@contextlib.contextmanager
-def sides_apart():
-    """Inside, `box_terms` leaves the gradient to the backend.
+def _watched(pair):
+    """The places in `pair` of which a gradient can be asked for.
 
-    For a program that holds the four sides in tensors of their own: they are vectorised as they
-    are, and repeating every side for the one loop over (..., 4) costs it several times more.
+    To trace the gradient of the true boxes takes a third of the time of a compilation, and they
+    are seldom learned.
     """
-    token = _SIDES_APART.set(True)
-    try:
-        yield
-    finally:
-        _SIDES_APART.reset(token)
+    from tensorflow.python.eager import record
+
+    recorded = [i for i in (0, 1) if record.should_record_backprop((pair[i],))]
+    return recorded if recorded and _tapes_known else [0, 1]
+
+
+# Inside, `box_terms` leaves the gradient to the backend. For a program that holds the four sides in
+# tensors of their own: they are vectorised as they are, and repeating every side for the one loop
+# over (..., 4) costs it several times more.
+sides_apart = ops.Flag("sides_apart")
 
 
 def _in_one_loop(y_pred):
-    if _SIDES_APART.get():
+    if sides_apart:
         return False
     return ops.backend() == "tensorflow" and ops.compiles_to_one_loop(y_pred)
 
 
-def _one_loop_gradient(formula, y_true, y_pred, mask, upstream):
-    """The gradient with respect to both boxes.
+def _one_loop_gradient(formula, pair, index, mask, upstream):
+    """The gradient with respect to `pair[index]`, of (y_true, y_pred).
 
     Every side is repeated along the last axis and the gradient of each side is chosen by its place
     there. The outcome has the shape of the boxes, so XLA writes it by one loop over them, of which
@@ -103,21 +108,19 @@ def _one_loop_gradient(formula, y_true, y_pred, mask, upstream):
             result = tf.where(tf.equal(place, tf.constant(i, tf.uint32)), gradients[i], result)
         return result
 
-    outcome = []
-    for index, like in enumerate((y_true, y_pred)):
-        masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
-        sides = [boxes.fill_sides(repeated(x, like), masks) for x in (y_true, y_pred)]
-        with tf.GradientTape() as tape:
-            tape.watch(sides[index])
-            terms = formula(*sides).values()
-        gradients = tape.gradient(
-            list(terms),
-            sides[index],
-            output_gradients=[tf.broadcast_to(u[..., None], tf.shape(like)) for u in upstream],
-            unconnected_gradients="zero",
-        )
-        outcome.append(chosen(gradients, like))
-    return tuple(outcome)
+    like = pair[index]
+    masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
+    sides = [boxes.fill_sides(repeated(x, like), masks) for x in pair]
+    with tf.GradientTape() as tape:
+        tape.watch(sides[index])
+        terms = formula(*sides).values()
+    gradients = tape.gradient(
+        list(terms),
+        sides[index],
+        output_gradients=[tf.broadcast_to(u[..., None], tf.shape(like)) for u in upstream],
+        unconnected_gradients="zero",
+    )
+    return chosen(gradients, like)
 
 
 # Compilation on the third call --------------------------------------------------------------------
@@ -216,7 +219,8 @@ class Compiled:
             arguments = [None] * len(tensors)
             for index, x in zip(places, present, strict=True):
                 arguments[index] = x
-            return function(*arguments)
+            with _tapes_known():
+                return function(*arguments)
 
         key = (key, _signature(tensors))
         program = self._programs.get(key)

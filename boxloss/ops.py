@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import contextvars
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -79,6 +80,41 @@ def static_shape(x):
     return tuple(x.shape)
 
 
+class Flag:
+    """False, and True inside `with flag():`, for each thread on its own."""
+
+    def __init__(self, name: str) -> None:
+        self._value = contextvars.ContextVar(name, default=False)
+
+    def __bool__(self) -> bool:
+        return self._value.get()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        token = self._value.set(True)
+        try:
+            yield
+        finally:
+            self._value.reset(token)
+
+
+# Inside, divisions are divisions: what is computed there has no gradient in the same loop. XLA cuts
+# a loop at a quotient that several results need, as a gradient does; a value needs most quotients
+# once, and a division takes one instruction instead of seven.
+values_only = Flag("values_only")
+
+
+def custom_gradient(function):
+    """Keras', and the value alone where nobody asks for a gradient: each takes time to trace."""
+
+    def call(*tensors):
+        if values_only:
+            return function(*tensors)[0]
+        return _ops.custom_gradient(function)(*tensors)
+
+    return call
+
+
 # Ties --------------------------------------------------------------------------------------------
 # TensorFlow gives the whole gradient of maximum(a, b) at a == b to `a`; JAX and PyTorch split it.
 # An exact match is a tie on all four sides: only the even split makes its gradient 0.
@@ -108,7 +144,7 @@ def _even(choose, share, a, b, at_tie):
 
         return choose(a, b), gradient
 
-    return _ops.custom_gradient(extremum)(a, b)
+    return custom_gradient(extremum)(a, b)
 
 
 def even_maximum(a, b, at_tie=None):
@@ -142,7 +178,7 @@ def even_abs(x):
 
         return _ops.abs(x), gradient
 
-    return _ops.custom_gradient(absolute)(x)
+    return custom_gradient(absolute)(x)
 
 
 # Division and powers -----------------------------------------------------------------------------
@@ -200,7 +236,7 @@ def written(x):
     def barrier(x):
         return gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda upstream: upstream
 
-    return _ops.custom_gradient(barrier)(x)
+    return custom_gradient(barrier)(x)
 
 
 def hidden_zero(mask):
@@ -240,25 +276,8 @@ def binary_unit(x):
     return _ops.stop_gradient(unit), _ops.stop_gradient(scale)
 
 
-_VALUES_ONLY = contextvars.ContextVar("values_only", default=False)
-
-
-@contextlib.contextmanager
-def values_only():
-    """Inside, divisions are divisions: what is computed there has no gradient in the same loop.
-
-    XLA cuts a loop at a quotient that several results need, as a gradient does; a value needs most
-    quotients once, and a division takes one instruction instead of seven.
-    """
-    token = _VALUES_ONLY.set(True)
-    try:
-        yield
-    finally:
-        _VALUES_ONLY.reset(token)
-
-
 def _multiplies_to_divide(x):
-    return compiles_to_one_loop(x) and not _VALUES_ONLY.get()
+    return compiles_to_one_loop(x) and not values_only
 
 
 def reciprocal(x):
@@ -298,7 +317,7 @@ def divide_or(a, b, otherwise):
     safe = _ops.where(bad, _ops.ones_like(b), b)
     a = a * _ops.ones_like(b)
     multiplies = _multiplies_to_divide(b)
-    quotient = _ops.custom_gradient(_ratio)(a, safe) if multiplies else a / safe
+    quotient = custom_gradient(_ratio)(a, safe) if multiplies else a / safe
     return _ops.where(bad, _ops.ones_like(b) * otherwise, quotient)
 
 
@@ -343,7 +362,7 @@ def _angle(y, x):
 
 def angle(y, x):
     """The angle of (x, y) for x >= 0, in [-pi/2, pi/2]; not both may be 0 or near 1e-19."""
-    return _ops.custom_gradient(_angle)(y, x)
+    return custom_gradient(_angle)(y, x)
 
 
 def _parts_of_exp(x):
@@ -385,7 +404,7 @@ def _one_minus_exp(x):
 
 def exp_of_minus(x):
     """e^-x for x >= 0."""
-    return _ops.custom_gradient(_exp_of_minus)(x) if compiles_to_one_loop(x) else _ops.exp(-x)
+    return custom_gradient(_exp_of_minus)(x) if compiles_to_one_loop(x) else _ops.exp(-x)
 
 
 # (1 - e^-x) / x as a polynomial on [0, 1], the highest power first; relative error 3e-9.
@@ -429,7 +448,7 @@ def one_minus_exp(x, most=None):
     if not compiles_to_one_loop(x):
         return -_ops.expm1(-x)
     function = _one_minus_exp if most is None else _one_minus_exp_to(most)
-    return _ops.custom_gradient(function)(x)
+    return custom_gradient(function)(x)
 
 
 def safe_sqrt(x):
@@ -466,7 +485,7 @@ def widen(x, dtype):
     x = _ops.convert_to_tensor(x)
     name = dtype_name(x)
     if name == "float16":
-        x = _ops.custom_gradient(_widen_float16)(x)
+        x = custom_gradient(_widen_float16)(x)
         name = "float32"
     return x if name == dtype else _ops.cast(x, dtype)
 

@@ -209,6 +209,38 @@ def test_the_gradient_of_the_truth_and_of_weights_can_be_had():
 
 
 @only_tensorflow
+@pytest.mark.parametrize("xla_of_ones_own", [False, True])
+@pytest.mark.parametrize("watched", [(0,), (1,), (0, 1)], ids=["truth", "prediction", "both"])
+def test_gradients_are_traced_of_the_boxes_that_are_watched(watched, xla_of_ones_own, monkeypatch):
+    import tensorflow as tf
+
+    loss = boxloss.get("giou")
+    pair = tuple(map(as_tensor, batch()))
+    asked, original = set(), compiled._one_loop_gradient
+
+    def spied(formula, boxes, index, *rest):
+        asked.add(index)
+        return original(formula, boxes, index, *rest)
+
+    monkeypatch.setattr(compiled, "_one_loop_gradient", spied)
+
+    def gradients(function):
+        with tf.GradientTape() as tape:
+            tape.watch([pair[i] for i in watched])
+            value = function(*pair)
+        return [as_numpy(x) for x in tape.gradient(value, [pair[i] for i in watched])]
+
+    expected = gradients(loss)
+    assert not asked
+    # The tape around a graph of the caller's cannot be seen in it: there it is both.
+    graph = tf.function(loss, jit_compile=True)
+    got = gradients(graph) if xla_of_ones_own else repeat(lambda: gradients(loss))[-1]
+    assert asked == ({0, 1} if xla_of_ones_own else set(watched))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7)
+
+
+@only_tensorflow
 @pytest.mark.parametrize("where", ["eager", "tape in a graph", "tape around a graph"])
 def test_the_gradient_is_that_of_whatever_becomes_of_the_loss(where):
     import tensorflow as tf
