@@ -193,7 +193,7 @@ def test_the_fused_normalisation_equals_that_of_keras():
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="a SavedModel is TensorFlow's")
-@pytest.mark.parametrize("bins", [0, 16])
+@pytest.mark.parametrize("bins", [pytest.param(0, marks=pytest.mark.slow(20)), 16])
 def test_a_saved_model_gives_the_detectors_boxes(tmp_path, bins):
     import tensorflow as tf
 

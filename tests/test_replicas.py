@@ -40,13 +40,19 @@ def two_replicas():
     return made.__getitem__
 
 
-@pytest.mark.long(120)
-def test_one_and_two_replicas_agree():
+@pytest.mark.parametrize(
+    "marked",
+    [
+        pytest.param("not slow", marks=pytest.mark.long(90)),
+        pytest.param("slow", marks=pytest.mark.slow(50)),
+    ],
+)
+def test_one_and_two_replicas_agree(marked):
     """Runs the rest of this file in a process whose TensorFlow starts with two CPUs."""
     if os.environ.get(CHILD) is not None:
         pytest.skip("this is the child")
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marked, __file__],
         env={**os.environ, CHILD: "1"},
         capture_output=True,
         text=True,
@@ -119,7 +125,13 @@ def test_five_steps_give_the_same_weights_and_loss(two_replicas, normalizer):
 
 # 37 images leave a last batch of 3 + 2, 33 one of 1 + 0.
 @pytest.mark.parametrize(
-    "normalizer, images", [*((n, 37) for n in NORMALIZERS), ("batch", 33)], ids=str
+    "normalizer, images",
+    [
+        ("batch", 33),
+        ("batch", 37),
+        *(pytest.param(n, 37, marks=pytest.mark.slow) for n in NORMALIZERS if n != "batch"),
+    ],
+    ids=str,
 )
 def test_adam_and_an_uneven_last_batch_give_the_same_weights(two_replicas, normalizer, images):
     def make():

@@ -120,7 +120,7 @@ def assert_float32_follows_float64(name, points):
 
 # The bound holds for sums over many boxes. A box that bounces about a kink takes another way after
 # the last bit changes: of ten points' boxes one such is 4e-5 of the sum, of 500 points' 2e-6.
-@pytest.mark.parametrize("name", ["diou", "ciou"])
+@pytest.mark.parametrize("name", ["diou", pytest.param("ciou", marks=pytest.mark.slow(10))])
 def test_float32_goes_the_same_way_up_to_step_20(name):
     assert_float32_follows_float64(name, "vogel50")
 

@@ -347,7 +347,13 @@ def interrupted_run(shapes, out, step, monkeypatch):
     return options
 
 
-@pytest.mark.parametrize("step", [3, 4], ids=["within an epoch", "at its end"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(3, id="within an epoch"),
+        pytest.param(4, id="at its end", marks=pytest.mark.slow(40)),
+    ],
+)
 def test_a_resumed_run_ends_with_the_same_bits(straight, shapes, tmp_path, monkeypatch, step):
     options = interrupted_run(shapes, tmp_path, step, monkeypatch)
     training.train(*shapes, options, tmp_path, resume=True, verbose=0)
@@ -442,6 +448,7 @@ def test_mosaics_end_before_the_run_does():
         Options(plain_share=1.5)
 
 
+@pytest.mark.slow(30)
 def test_mixed_precision_trains_in_float16(shapes, tmp_path):
     try:
         options = Options(**TINY, epochs=1, mixed_precision=True)
