@@ -15,7 +15,7 @@ MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py t
 	test_class_losses.py test_coders.py test_assigners.py test_assignment.py test_compat.py))
 # One test at a time to each worker, the longest first (tests/conftest.py).
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
-VALUES := tests/test_losses.py -k "checked or oracle or mask_hides"
+VALUES := tests/test_losses.py -k "checked or oracle"
 
 .PHONY: help demo test test-slow test-torch test-addons test-page lint clean
 

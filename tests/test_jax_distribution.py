@@ -48,6 +48,7 @@ def devices():
     return answer(start("devices"))
 
 
+@pytest.mark.slow(25)
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
 def test_two_devices_give_the_weights_and_losses_of_one(devices, normalizer):
     one, two = devices["one"][normalizer], devices["two"][normalizer]
@@ -55,6 +56,7 @@ def test_two_devices_give_the_weights_and_losses_of_one(devices, normalizer):
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_normalizers_train_differently(devices):
     weights = [np.array(devices["one"][n]["weights"]) for n in NORMALIZERS]
     for i, a in enumerate(weights):

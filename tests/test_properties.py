@@ -20,7 +20,7 @@ from pairs import ALL, ORDERED
 import boxloss
 from boxloss import boxes as box_formats
 
-EXAMPLES = int(os.environ.get("BOXLOSS_EXAMPLES", 4))
+EXAMPLES = int(os.environ.get("BOXLOSS_EXAMPLES", 3))
 # A loss that weighs by the statistics of its batch is no sum over boxes: its own file tests it.
 EVERY = alone(boxloss.names())
 BOX = alone(boxloss.names("box"))

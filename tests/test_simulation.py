@@ -184,6 +184,7 @@ def test_the_tables_of_the_docs_hold_the_same_box_losses():
         assert set(VOGEL_50) < set(rows) <= set(boxloss.names("box"))
 
 
+@pytest.mark.slow(10)
 def test_the_smallest_rows_of_the_tables_come_out_again():
     """The row with the least final error of every table."""
     for key, rows in table_rows().items():

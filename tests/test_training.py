@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import json
 import math
 import os
@@ -430,15 +431,23 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_state(shapes, tmp_path, mo
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_patience_ends_a_run_early(shapes, tmp_path, monkeypatch):
+@pytest.mark.slow(20)
+def test_patience_ends_a_run_early_and_the_best_weights_are_measured(shapes, tmp_path, monkeypatch):
     # No evaluation is better than the first.
-    found = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    found = itertools.count(0.5, -0.1)
     monkeypatch.setattr(
         progress_module.evaluation, "coco_metrics", lambda *_: {"AP": next(found), "AP50": 0.0}
     )
     options = Options(**TINY, epochs=9, patience=2, evaluate_every=1)
-    training.train(*shapes, options, tmp_path, verbose=0)
-    assert [float(row["val_AP"]) for row in rows_of(tmp_path / "history.csv")] == [0.5, 0.4, 0.3]
+    training.train(*shapes, options, tmp_path / "run", verbose=0)
+    history = rows_of(tmp_path / "run" / "history.csv")
+    assert [float(row["val_AP"]) for row in history] == pytest.approx([0.5, 0.4, 0.3])
+    best, last = (
+        training.evaluate(boxloss.load_detector(tmp_path / "run" / name), shapes[1], tmp_path)[1]
+        for name in ("model.keras", "last.keras")
+    )
+    written = json.loads((tmp_path / "run" / "detections.json").read_text())
+    assert written == json.loads(json.dumps(best)) != json.loads(json.dumps(last))
 
 
 def test_mosaics_end_before_the_run_does():

@@ -100,7 +100,7 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock):
     write_json(out / "config.json", config_of(train_set, validation_set, options))
     try:
         fit(model, batches, progress, options, verbose)
-        metrics = finish(out, validation_set, options, progress, batches)
+        metrics = finish(model.detector, out, validation_set, options, progress, batches)
     except OSError as error:
         raise OSError(_stopped(out, error)) from error
     if options.profile:
@@ -190,10 +190,10 @@ def fit(model, batches, progress, options, verbose):
         progress.release()
 
 
-def finish(out, validation_set, options, progress, batches):
+def finish(detector, out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
     train_set = batches.dataset
-    detector = load_detector(out / "model.keras")
+    detector.load_weights(out / "model.keras")
     loss = measuring_loss(options.loss, options.loss_args, options.image_size)
     metrics, _ = evaluate(detector, validation_set, out, loss)
     cpu, wall = progress.clock.read()
