@@ -570,8 +570,19 @@ def test_every_argument_survives_a_round_trip(name, arguments):
         assert (got or "none") == (value or "none"), argument
 
 
+COMMONEST = ["l1", "smooth_l1", "iou", "giou", "diou", "ciou"]
+OTHERS = [name for name in BOX if name not in COMMONEST]
+
+
 # A model of several outputs, each with its loss: models are slow to build and to save.
-@pytest.mark.parametrize("names", [BOX[i : i + 8] for i in range(0, len(BOX), 8)], ids="-".join)
+@pytest.mark.parametrize(
+    "names",
+    [
+        COMMONEST,
+        *(pytest.param(OTHERS[i::3], marks=pytest.mark.slow(30)) for i in range(3)),
+    ],
+    ids="-".join,
+)
 def test_a_compiled_model_saves_and_loads_with_its_losses(names, tmp_path):
     losses = {
         name: boxloss.get(
