@@ -202,6 +202,15 @@ def test_a_folder_without_a_model_is_told(shapes, tmp_path, capsys):
     assert "`run` must be a run folder with model.keras. Received: " in told
 
 
+def test_a_bad_out_is_told_before_the_model_is_loaded(shapes, tmp_path, capsys):
+    (tmp_path / "model.keras").write_bytes(b"no model")
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    status, _, told = call(capsys, "predict", tmp_path, shapes / "images", "--out", taken)
+    assert status == 2 and "taken" in told and "model.keras" not in told
+    assert taken.read_text() == "a file"
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
 def test_help_has_three_examples_and_the_defaults(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -35,10 +35,11 @@ def run(args):
     from boxloss.detector import load_detector
     from boxloss.files import write_json
 
-    detector = load_detector(existing(args.run / args.model))
+    model = existing(args.run / args.model)
     dataset = datasets.load_images(args.images)
     tell_problems(dataset)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)  # loading takes seconds: refuse a bad --out before
+    detector = load_detector(model)
     results, unreadable = [], 0
     for number, record in enumerate(dataset.records):
         try:
