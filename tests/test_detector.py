@@ -48,12 +48,38 @@ def test_suppression_equals_plain_loops_in_every_class(nms_threshold):
     corner = rng.uniform(0, 30, (60, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(8, 30, (60, 2))], axis=1).astype("float32")
     scores = rng.uniform(0, 1, (60, 3)).astype("float32")
-    found = suppress(boxes, scores, 0.4, nms_threshold, limit=1000)
+    found = suppress(boxes, scores, 0.4, nms_threshold, limit=1000, voting=False)
     kept = suppressed_by_loops(boxes, scores, 0.4, nms_threshold)
     assert 10 < len(kept) < (scores >= 0.4).sum()
     assert found["labels"].tolist() == [c for _, _, c in kept]
     np.testing.assert_allclose(found["scores"], [score for score, _, _ in kept])
     np.testing.assert_array_equal(found["boxes"], boxes[[a for _, a, _ in kept]])
+
+
+@pytest.mark.parametrize("nms_threshold", [0.3, 0.6])
+@pytest.mark.parametrize("score_threshold", [0.001, 0.4])
+def test_boxes_are_moved_by_those_that_they_suppress(nms_threshold, score_threshold):
+    rng = np.random.default_rng(1)
+    corner = rng.uniform(0, 20, (50, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(9, 30, (50, 2))], axis=1).astype("float32")
+    scores = rng.uniform(0.002, 1, (50, 3)).astype("float32")
+    found = suppress(boxes, scores, score_threshold, nms_threshold, limit=1000)
+    kept = suppressed_by_loops(boxes, scores, score_threshold, nms_threshold)
+    moved = 0
+    for box, score, (_, a, c) in zip(found["boxes"], found["scores"], kept, strict=True):
+        voters = [b for b in range(50) if b == a or overlap(boxes[a], boxes[b]) > nms_threshold]
+        mean = sum(float(scores[b, c]) * boxes[b].astype("float64") for b in voters)
+        mean /= sum(float(scores[b, c]) for b in voters)
+        np.testing.assert_allclose(box, mean, rtol=1e-5)
+        assert score == scores[a, c]
+        moved += len(voters) > 1
+    assert moved > 5
+
+
+def test_a_box_without_area_or_of_hardly_any_score_votes_for_itself():
+    boxes = np.array([[3, 4, 3, 9], [20, 0, 29, 9]], "float32")
+    found = suppress(boxes, np.float32([[0.5], [1e-30]]), 0.0, 0.5)
+    np.testing.assert_array_equal(found["boxes"], boxes)
 
 
 def test_the_limit_keeps_the_best_and_nothing_found_is_an_empty_answer():
