@@ -1,5 +1,6 @@
 """Batches: fixed shapes, -1 at padding, and an order that depends on seed, epoch and position."""
 
+import concurrent.futures
 from dataclasses import replace
 
 import cv2
@@ -202,6 +203,31 @@ def test_a_picture_spoiled_after_loading_is_told_once_and_training_goes_on(
     if not augment:
         assert (y["labels"][1] == -1).all() and (y["boxes"][1] == -1).all()
         assert (x[1] == 114).all()
+
+
+def test_threads_make_the_batches_of_one_and_tell_a_picture_once(spoiled, capsys):
+    data, line = spoiled
+    arguments = {"augment": True, "shuffle": True, "seed": 3}
+    alone = datasets.Batches(data, 1, SIZE, **arguments)
+    expected = everything(alone)
+    capsys.readouterr()
+    batches = datasets.Batches(data, 1, SIZE, **arguments)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(batches.__getitem__, range(len(batches))))
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in made]), expected[0])
+    for key, value in expected[1].items():
+        np.testing.assert_array_equal(np.concatenate([y[key] for _, y in made]), value)
+    assert [str(problem) for problem in batches.unreadable] == [line]
+    assert capsys.readouterr().err == f"{line} (it trains as a grey image without boxes)\n"
+
+
+def test_an_epoch_does_not_end_in_waiting_for_tensorflow_s_autotuning(dataset):
+    from boxloss.training.run import Rest, Shared
+
+    batches = datasets.Batches(dataset, 4, SIZE)
+    # With one worker Keras autotunes: see WORKERS.
+    for made in (batches, Rest(batches, 1), Shared(batches, 0, 2)):
+        assert made.workers > 1 and not made.use_multiprocessing
 
 
 def test_a_strict_data_set_stops_at_a_picture_spoiled_after_loading(spoiled):

@@ -17,6 +17,9 @@ from boxloss.datasets.record import DataSet
 # every data set, and one image with 10,000 must not take the memory of all.
 MAX_BOXES = 300
 CACHE_BYTES = 2**29
+# Two threads at least: for one Keras makes a tf.data pipeline with autotuning. When an epoch ends
+# it waits for a thread asleep, for 10 ms * 2^n, n growing: for up to as long as the epoch took.
+WORKERS, QUEUED = 2, 4
 
 
 class Batches(keras.utils.PyDataset):
@@ -36,7 +39,8 @@ class Batches(keras.utils.PyDataset):
     position) alone: set `epoch` to resume.
     An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and told
     once on stderr; a strict data set raises its ValueError instead.
-    Scaled images are kept in memory up to `cache_bytes`.
+    Scaled images are kept in memory up to `cache_bytes`. workers, max_queue_size: how many threads
+    of Keras' make batches ahead, and how many batches may wait.
     """
 
     def __init__(
@@ -50,9 +54,11 @@ class Batches(keras.utils.PyDataset):
         max_boxes: int | None = None,
         mosaic_epochs: int | None = None,
         cache_bytes: int = CACHE_BYTES,
+        workers: int = WORKERS,
+        max_queue_size: int = QUEUED,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(workers=workers, max_queue_size=max_queue_size, **kwargs)
         for name, value in (("batch_size", batch_size), ("image_size", image_size)):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
@@ -68,6 +74,7 @@ class Batches(keras.utils.PyDataset):
         self.max_boxes = max_boxes or self._fullest()
         self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
         self._cache: dict[int, Any] = {}
+        self._told: dict[int, Problem] = {}
         self._room = cache_bytes
 
     def _fullest(self):
@@ -141,20 +148,21 @@ class Batches(keras.utils.PyDataset):
         record = self.dataset.records[position]
         image = self._cache.get(position)
         if image is None:
-            image = self._read(record)
+            image = self._read(position)
             if image is None:
                 nothing = [np.zeros(0, dtype) for dtype in ("int64", bool, "int64")]
                 return np.full((1, 1, 3), FILL, "uint8"), np.zeros((0, 4), "float32"), *nothing
             image = fit(image, self.image_size)
-            if image.nbytes <= self._room:
+            # Threads may read the same image at once: one of them keeps it.
+            if image.nbytes <= self._room and self._cache.setdefault(position, image) is image:
                 self._room -= image.nbytes
-                self._cache[position] = image
         scale = letterbox_of(record.width, record.height, self.image_size).scale
         boxes = (record.boxes.astype("float64") * scale).astype("float32")
         number = self._first[position] + np.arange(len(record))
         return image, boxes, record.labels, record.ignored, number
 
-    def _read(self, record):
+    def _read(self, position):
+        record = self.dataset.records[position]
         try:
             image = read_image(record.path)
             if image.shape[:2] == (record.height, record.width):
@@ -170,7 +178,7 @@ class Batches(keras.utils.PyDataset):
             problem = Problem(str(record.path), "image", "be readable", str(error.strerror))
         if self.dataset.strict:
             raise ValueError(str(problem))
-        if problem not in self.unreadable:
+        if self._told.setdefault(position, problem) is problem:
             self.unreadable.append(problem)
             print(f"{problem} (it trains as a grey image without boxes)", file=sys.stderr)
         return None

@@ -24,7 +24,7 @@ class Rest(keras.utils.PyDataset):
     """The batches of `batches` from `first` on: what is left of a broken epoch."""
 
     def __init__(self, batches, first):
-        super().__init__()
+        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
         self.batches, self.first = batches, first
 
     def __len__(self):
