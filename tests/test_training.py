@@ -8,7 +8,9 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -406,6 +408,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_images(shapes, tmp
     others = [r.file_name for r in shapes[0].records if r is not victim]
     assert not any(name in str(error.value) for name in others)
     assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_strict_run_stops_at_a_spoiled_picture_and_names_it(shapes, tmp_path):
+    spoiled = tmp_path / "spoiled.png"
+    data = bytearray(cv2.imencode(".png", np.full((64, 64, 3), 127, "uint8"))[1].tobytes())
+    data[45:60] = bytes(15)
+    spoiled.write_bytes(data)
+    # One image a batch: Keras itself reads the first two, the others come from its threads.
+    fourth = datasets.Batches(shapes[0], 1, 64, shuffle=True, seed=TINY["seed"]).order()[3]
+    records = list(shapes[0].records)
+    records[fourth] = replace(records[fourth], path=spoiled)
+    train_set = shapes[0].subset(records)
+    train_set.strict = True
+    options = Options(**(TINY | {"batch_size": 1}), epochs=1)
+    with pytest.raises(ValueError) as error:
+        training.train(train_set, shapes[1], options, tmp_path / "run", verbose=0)
+    received = f"a PNG of {len(data)} bytes that OpenCV refuses"
+    assert str(error.value) == f"{spoiled}: image must be decodable. Received: {received}"
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_state(shapes, tmp_path, monkeypatch):

@@ -71,6 +71,9 @@ class Batches(keras.utils.PyDataset):
         self.epoch = 0
         self.mosaic_epochs = mosaic_epochs
         self.unreadable: list[Problem] = []
+        self.stopped_by: ValueError | None = (
+            None  # what a strict data set raised, here or in a thread
+        )
         self.max_boxes = max_boxes or self._fullest()
         self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
         self._cache: dict[int, Any] = {}
@@ -177,7 +180,8 @@ class Batches(keras.utils.PyDataset):
         except OSError as error:
             problem = Problem(str(record.path), "image", "be readable", str(error.strerror))
         if self.dataset.strict:
-            raise ValueError(str(problem))
+            self.stopped_by = ValueError(str(problem))
+            raise self.stopped_by
         if self._told.setdefault(position, problem) is problem:
             self.unreadable.append(problem)
             print(f"{problem} (it trains as a grey image without boxes)", file=sys.stderr)

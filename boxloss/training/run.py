@@ -103,6 +103,11 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock):
         metrics = finish(model.detector, out, validation_set, options, progress, batches)
     except OSError as error:
         raise OSError(_stopped(out, error)) from error
+    except Exception as error:
+        if batches.stopped_by is None:
+            raise
+        # TensorFlow wraps what a batch raises in an error of its own.
+        raise batches.stopped_by from error
     if options.profile:
         from boxloss.training.profile import profile
 
