@@ -71,9 +71,7 @@ class Batches(keras.utils.PyDataset):
         self.epoch = 0
         self.mosaic_epochs = mosaic_epochs
         self.unreadable: list[Problem] = []
-        self.stopped_by: ValueError | None = (
-            None  # what a strict data set raised, here or in a thread
-        )
+        self.stopped_by: ValueError | None = None  # what a strict data set raised
         self.max_boxes = max_boxes or self._fullest()
         self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
         self._cache: dict[int, Any] = {}
