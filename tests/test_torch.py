@@ -179,6 +179,20 @@ def test_the_detector_trains_on_torch():
     assert abs(float(mean.value) - 1.0) > 1e-3  # WIoU's running mean has moved
 
 
+def test_the_optimizer_steps_on_the_device_of_the_weights():
+    """On the device "meta", which like a GPU cannot be mixed with arrays and has no numbers."""
+    import torch
+
+    from boxloss.training import FlatAdam
+
+    with keras.device("meta"):
+        weights = [keras.Variable(torch.ones(shape, device="meta")) for shape in ((3, 2), (2,))]
+        optimizer = FlatAdam(weight_decay=0.1)
+        optimizer.build(weights)
+        optimizer.apply([torch.ones(w.shape, device="meta") for w in weights], weights)
+    assert [w.value.device.type for w in (*weights, *optimizer.moments)] == ["meta"] * 5
+
+
 def test_operations_keep_float64():
     from boxloss import ops_float64
 

@@ -79,7 +79,8 @@ class FlatAdam(keras.optimizers.Optimizer):
         square.assign(square * self.beta_2 + ops.square(gradient) * (1.0 - self.beta_2))
         unbiased = mean / (1.0 - ops.power(self.beta_1, step))
         spread = ops.sqrt(square / (1.0 - ops.power(self.beta_2, step)))
-        weights = weights * (1.0 - rate * self.decay * self._decays)
+        decays = ops.convert_to_tensor(self._decays)  # PyTorch moves no array to its device
+        weights = weights * (1.0 - rate * self.decay * decays)
         weights = weights - rate * unbiased / (spread + self.epsilon)
         # In the first steps the average follows closely, or it would remember the random start.
         momentum = ops.minimum(self.average, step / (step + 9.0))
