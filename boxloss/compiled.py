@@ -1,129 +1,19 @@
-"""Losses compiled on the first use that pays: one loop for the value, one for the gradient.
+"""Functions of tensors, compiled on the first use that pays.
 
-Two parts.
-
-- `box_terms` differentiates a formula of the sides of a box. Its gradient is recomputed from the
-  boxes, and where XLA compiles it, it is written so that XLA makes a single loop of it.
-- `Compiled` runs a function of tensors, and decides call by call what is worth compiling: a set of
-  shapes is compiled when it comes for the third time. Shapes that never come back (other numbers
-  of boxes at every call) cost no compilation; they run operation by operation at first, and from
-  then on in one TensorFlow graph for all shapes.
+`Compiled` decides call by call what is worth compiling: a set of shapes is compiled when it comes
+for the third time. Shapes that never come back (other numbers of boxes at every call) cost no
+compilation; they run operation by operation at first, and from then on in one TensorFlow graph for
+all shapes.
 """
 
 import collections
 import functools
 
-from boxloss import boxes, ops
+from boxloss import one_loop, ops
 
 WARM = 3  # The call with the same shapes that compiles them.
 MOST = 16  # Compiled sets of shapes; more run in the graph for all shapes.
 UNSEEN = 8  # Calls operation by operation, before the graph for all shapes is built.
-
-
-# The gradient in one loop -------------------------------------------------------------------------
-
-
-def box_terms(formula, y_true, y_pred, mask=None):
-    """`formula(true, pred)` of the sides of boxes: two tuples of tensors (...), to named terms.
-
-    `y_true` (..., K), `y_pred` (..., L). The terms are tensors (...). Where `mask` (...) is False
-    is padding, filled before the arithmetic; what uses the terms must have no gradient there.
-    """
-
-    def filled(y_true, y_pred):
-        return formula(*(boxes.fill_sides(boxes.split(x), mask) for x in (y_true, y_pred)))
-
-    if not _in_one_loop(y_pred):
-        return filled(y_true, y_pred)
-    import tensorflow as tf
-
-    names = []
-    pair = y_true, y_pred
-    watched = _watched(pair)
-
-    @tf.custom_gradient
-    def terms_of(*_):
-        with ops.values_only():
-            terms = filled(*pair)
-        names[:] = terms
-
-        def gradient(*upstream):
-            return [_one_loop_gradient(formula, pair, i, mask, upstream) for i in watched]
-
-        return tuple(terms.values()), gradient
-
-    values = terms_of(*(pair[i] for i in watched))
-    return dict(zip(names, values, strict=True))
-
-
-# Inside, no tape but those that are open there will ask for a gradient.
-_tapes_known = ops.Flag("tapes_known")
-
-
-def _watched(pair):
-    """The places in `pair` of which a gradient can be asked for.
-
-    To trace the gradient of the true boxes takes a third of the time of a compilation, and they
-    are seldom learned.
-    """
-    from tensorflow.python.eager import record
-
-    recorded = [i for i in (0, 1) if record.should_record_backprop((pair[i],))]
-    return recorded if recorded and _tapes_known else [0, 1]
-
-
-# Inside, `box_terms` leaves the gradient to the backend. For a program that holds the four sides in
-# tensors of their own: they are vectorised as they are, and repeating every side for the one loop
-# over (..., 4) costs it several times more.
-sides_apart = ops.Flag("sides_apart")
-
-
-def _in_one_loop(y_pred):
-    if sides_apart:
-        return False
-    return ops.backend() == "tensorflow" and ops.compiles_to_one_loop(y_pred)
-
-
-def _one_loop_gradient(formula, pair, index, mask, upstream):
-    """The gradient with respect to `pair[index]`, of (y_true, y_pred).
-
-    Every side is repeated along the last axis and the gradient of each side is chosen by its place
-    there. The outcome has the shape of the boxes, so XLA writes it by one loop over them, of which
-    LLVM lifts all that is the same for the four sides out of the innermost: every number is
-    computed once, in registers, and vectorised over the boxes.
-    """
-    import tensorflow as tf
-
-    def repeated(x, like):
-        return tuple(tf.broadcast_to(x[..., i : i + 1], tf.shape(like)) for i in range(x.shape[-1]))
-
-    def chosen(gradients, like):
-        # 0, in a way that LLVM sees through and XLA does not: from a place known to XLA it would
-        # make constants in memory, and a branch for each side of each box of the loop.
-        zero = tf.bitwise.right_shift(tf.bitcast(like, tf.uint32), tf.constant(31, tf.uint32))
-        zero = tf.bitwise.right_shift(zero, tf.constant(1, tf.uint32))
-        place = zero + tf.constant(list(range(like.shape[-1])), tf.uint32)
-        result = gradients[-1]
-        for i in range(len(gradients) - 2, -1, -1):
-            result = tf.where(tf.equal(place, tf.constant(i, tf.uint32)), gradients[i], result)
-        return result
-
-    like = pair[index]
-    masks = None if mask is None else tf.broadcast_to(mask[..., None], tf.shape(like))
-    sides = [boxes.fill_sides(repeated(x, like), masks) for x in pair]
-    with tf.GradientTape() as tape:
-        tape.watch(sides[index])
-        terms = formula(*sides).values()
-    gradients = tape.gradient(
-        list(terms),
-        sides[index],
-        output_gradients=[tf.broadcast_to(u[..., None], tf.shape(like)) for u in upstream],
-        unconnected_gradients="zero",
-    )
-    return chosen(gradients, like)
-
-
-# Compilation on the third call --------------------------------------------------------------------
 
 
 class Compiled:
@@ -219,7 +109,7 @@ class Compiled:
             arguments = [None] * len(tensors)
             for index, x in zip(places, present, strict=True):
                 arguments[index] = x
-            with _tapes_known():
+            with one_loop.tapes_known():
                 return function(*arguments)
 
         key = (key, _signature(tensors))
@@ -294,7 +184,13 @@ class Compiled:
         return run(*(tensors[index] for index in watched))
 
     def _flat_with_gradients(self, watched, *tensors):
-        value, gradients = self._with_gradients(watched, tensors)
+        def with_gradients():
+            return self._with_gradients(watched, tensors)
+
+        outcome = one_loop.value_and_gradient(
+            lambda: self.function(*tensors), [tensors[i] for i in watched], with_gradients
+        )
+        value, gradients = with_gradients() if outcome is None else outcome
         return value, *gradients
 
     def _one_by_one(self, tensors, watched):

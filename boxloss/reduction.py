@@ -7,7 +7,7 @@ keeps is. The sums that a denominator needs run over all replicas.
 
 import numbers
 
-from boxloss import checks, ops
+from boxloss import checks, one_loop, ops
 
 NORMALIZERS = ("batch", "image", "none")
 REDUCTIONS = ("mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
@@ -43,23 +43,6 @@ def split_weight(sample_weight, lead, dtype):
     return None, weight
 
 
-def _count(mask, dtype):
-    """Real boxes of each image: (B, N) to (B,). As integers: XLA vectorises only those sums."""
-    return ops.cast(ops.sum(ops.cast(mask, "int32"), axis=-1), dtype)
-
-
-def _marked(values, mask):
-    """`values` (B, N), 0 outside `mask`, written once, and `mask` as read from them.
-
-    Outside it stands -0.0, which no value inside is and which changes no sum. Otherwise XLA would
-    read the true boxes once more only to count them.
-    """
-    padding = -ops.zeros_like(values)
-    values = values + ops.hidden_zero(mask)  # -0.0 + 0.0 = 0.0
-    values = ops.written(ops.where(mask, values, padding))
-    return values, ops.not_equal(ops.bits(values), ops.bits(padding))
-
-
 def image_losses(
     box_errors,
     mask,
@@ -81,22 +64,26 @@ def image_losses(
     for weight in (mined, box_weight):
         if weight is not None:
             weighted = weighted * weight
-    if counts_all and ops.backend() == "tensorflow" and ops.compiles_to_one_loop(weighted):
-        weighted, mask = _marked(weighted, mask)
+    if counts_all:
+        weighted, mask = one_loop.marked(weighted, mask)
     sums = ops.sum(weighted, axis=-1)
     if normalizer == "none":
         return sums
     if not isinstance(normalizer, str):
         return sums / normalizer
     one = ops.ones_like(sums)
+    count = one_loop.count(mask, dtype)
     if normalizer in ("image", "positives"):
-        count = ops.maximum(_count(mask, dtype), one)
+        count = ops.maximum(count, one)
+        one_loop.divides(count)
         return sums / (count if image_share is None else count * image_share)
     # "batch": one denominator for all images of all replicas, so that the mean over images is
     # the sum of errors over the number of boxes.
-    both = ops.stack([ops.sum(_count(mask, dtype)), ops.sum(one)])
+    both = ops.stack([ops.sum(count), ops.sum(one)])
     total, images = ops.unstack(ops.all_replicas_sum(both), 2)
-    return sums * (images / ops.maximum(total, ops.ones_like(total)))
+    total = ops.maximum(total, ops.ones_like(total))
+    one_loop.divides(total)
+    return sums * (images / total)
 
 
 def reduce(values, image_weight, reduction):

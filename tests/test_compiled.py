@@ -12,7 +12,7 @@ from loss_table import box_examples, examples
 from pairs import ALL, arrays
 
 import boxloss
-from boxloss import compiled, ops, reduction
+from boxloss import compiled, one_loop, ops, reduction
 from boxloss.losses.base import _COMPILED
 
 TENSORFLOW = ops.backend() == "tensorflow"
@@ -217,13 +217,13 @@ def test_gradients_are_traced_of_the_boxes_that_are_watched(watched, xla_of_ones
 
     loss = boxloss.get("giou")
     pair = tuple(map(as_tensor, batch()))
-    asked, original = set(), compiled._one_loop_gradient
+    asked, original = set(), one_loop._terms_and_gradient
 
     def spied(formula, boxes, index, *rest):
         asked.add(index)
         return original(formula, boxes, index, *rest)
 
-    monkeypatch.setattr(compiled, "_one_loop_gradient", spied)
+    monkeypatch.setattr(one_loop, "_terms_and_gradient", spied)
 
     def gradients(function):
         with tf.GradientTape() as tape:
@@ -413,28 +413,154 @@ def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
             np.testing.assert_allclose(slope, slopes[0], rtol=1e-5, atol=1e-7)
 
 
+def program_of(function, *arguments):
+    """The lines of the program that XLA makes of `function`, and the names of its inputs."""
+    import tensorflow as tf
+
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    text = compiled.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+    entry = text[text.index("ENTRY") :].splitlines()
+    return entry, re.findall(r"%(\S+) = \S+ parameter", "\n".join(entry))
+
+
+def readers_of_boxes(function, *arguments):
+    entry, inputs = program_of(function, *arguments)
+    assert len(inputs) == 2
+    return [line for line in entry if "fusion(" in line and any(f"%{x}" in line for x in inputs)]
+
+
 @only_tensorflow
-@pytest.mark.parametrize("name", ["l1", "giou", "ciou", "piou"])
-def test_two_loops_read_the_boxes(name):
+@pytest.mark.parametrize("name", ["l1", "diou", "siou", "piou"])
+def test_one_loop_reads_the_boxes(name):
+    """It writes the gradient and the errors, which also hold what counts as padding."""
+    import tensorflow as tf
+
+    if not one_loop.writes_several():
+        pytest.skip("two loops with this TensorFlow, or on a GPU")
+    loss = boxloss.get(name)
+    (climb, _), boxes = loss._compiled("loss", None), tf.zeros((3, 40_000, 4))
+
+    def value_and_gradient(y_true, y_pred):
+        with one_loop.tapes_known():
+            return climb._flat_with_gradients((1,), y_true, y_pred, None, None, None)
+
+    readers = readers_of_boxes(value_and_gradient, boxes, boxes)
+    assert len(readers) == 1, "\n".join(readers)
+
+
+@only_tensorflow
+@pytest.mark.parametrize("name", ["giou", "ciou"])
+def test_two_loops_read_the_boxes_in_a_graph_of_ones_own(name):
     """One for the errors, which also hold what counts as padding, and one for the gradient."""
     import tensorflow as tf
 
-    loss = boxloss.get(name)
+    loss, boxes = boxloss.get(name), tf.zeros((3, 40_000, 4))
 
-    @tf.function(jit_compile=True, autograph=False)
     def value_and_gradient(y_true, y_pred):
         with tf.GradientTape() as tape:
             tape.watch(y_pred)
             value = loss(y_true, y_pred)
         return value, tape.gradient(value, y_pred)
 
-    boxes = tf.zeros((3, 40_000, 4))
-    program = value_and_gradient.experimental_get_compiler_ir(boxes, boxes)(stage="optimized_hlo")
-    entry = program[program.index("ENTRY") :].splitlines()
-    inputs = re.findall(r"%(\S+) = \S+ parameter", "\n".join(entry))
-    assert len(inputs) == 2
-    readers = [line for line in entry if "fusion(" in line and any(f"%{x}" in line for x in inputs)]
+    readers = readers_of_boxes(value_and_gradient, boxes, boxes)
     assert len(readers) == 2, "\n".join(readers)
+
+
+# name, arguments, weights, whether value and gradient are one loop
+SCALARS = [
+    ("giou", {}, "of boxes", True),
+    ("l1", {"normalizer": "batch", "coordinate_format": "center_xywh"}, "mask", True),
+    ("eiou", {"normalizer": "none", "bounding_box_format": "xywh"}, "of images", True),
+    ("diou", {"normalizer": 7.0, "reduction": "sum"}, "of boxes", True),
+    ("siou", {"reduction": "mean_with_sample_weight"}, "of images", True),
+    ("iou", {"box_reduction": "none"}, "of boxes", True),
+    ("mpdiou", {"image_shape": (300, 400), "reduction": "sum"}, "none", True),
+    ("sum", {}, "of boxes", True),
+    ("giou", {"mining": boxloss.HardestBoxes(fraction=0.5)}, "none", False),
+    ("iou", {"mining": boxloss.HardestImages(fraction=0.5)}, "mask", False),
+    ("diou", {"mining": boxloss.FocalWeighting(gamma=2.0)}, "of images", False),
+]
+
+
+@only_tensorflow
+@pytest.mark.parametrize("name, arguments, weights, joint", SCALARS)
+def test_value_and_gradient_of_a_scalar_are_the_eager_ones(
+    name, arguments, weights, joint, monkeypatch
+):
+    import tensorflow as tf
+
+    written, original = [], one_loop._written_together
+    monkeypatch.setattr(one_loop, "_written_together", lambda *x: written.append(x) or original(*x))
+    if name == "sum":
+        loss = boxloss.WeightedSum({"giou": 2.0, "l1": 0.25})
+    else:
+        loss = boxloss.get(name, **arguments)
+    y_true, y_pred = map(as_tensor, batch())
+    sample_weight = {
+        "of images": as_tensor(np.float32([0.5, 3])),
+        "of boxes": as_tensor(np.random.default_rng(1).random((2, 6), "float32")),
+    }.get(weights)
+    mask = as_tensor(np.array([[True, False] * 3, [True] * 6])) if weights == "mask" else None
+    watched = [y_true, y_pred] + ([] if sample_weight is None else [sample_weight])
+
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(watched)
+            value = loss(y_true, y_pred, sample_weight, mask)
+        return [as_numpy(x) for x in (value, *tape.gradient(value, watched))]
+
+    results = repeat(step)
+    assert bool(written) == (joint and one_loop.writes_several())
+    for eager, other in zip(results[0], results[-1], strict=True):
+        assert abs(eager).max() > 0
+        np.testing.assert_allclose(other, eager, rtol=2e-5, atol=2e-7 * abs(eager).max())
+
+
+@only_tensorflow
+@pytest.mark.parametrize("normalizer", ["image", "batch"])
+def test_images_full_of_boxes_and_images_without_any_share_a_program(normalizer):
+    """The loop that takes every box for real is right about some images, or all, or none."""
+    import tensorflow as tf
+
+    loss = boxloss.get("diou", normalizer=normalizer)
+    y_true, y_pred = box_examples(np.random.default_rng(3), 3, 37)
+    for real in ([37, 37, 37], [37, 21, 0], [0, 0, 0], [1, 36, 37]):
+        padded = y_true.copy()
+        for image, boxes in enumerate(real):
+            padded[image, boxes:] = -1
+
+        def step(function, padded=padded):
+            with tf.GradientTape() as tape:
+                pred = as_tensor(y_pred)
+                tape.watch(pred)
+                value = function(as_tensor(padded), pred)
+            return [as_numpy(value), as_numpy(tape.gradient(value, pred))]
+
+        expected = step(boxloss.get("diou", normalizer=normalizer))  # its first call is eager
+        for got, one in zip(repeat(lambda s=step: s(loss))[-1], expected, strict=True):
+            np.testing.assert_allclose(got, one, rtol=2e-5, atol=1e-7)
+    assert traces(loss) == 1
+
+
+@only_tensorflow
+def test_nan_and_the_largest_errors_pass_the_bytes_of_one_loop():
+    import tensorflow as tf
+
+    loss = boxloss.get("l1", reduction="sum", normalizer="none")
+    y_true = np.zeros((1, 9, 4), "float32")
+    y_pred = np.float32([0, -0.0, 1e-45, 1e-38, 1.5, -3e30, np.inf, -np.inf, np.nan])
+    for value in y_pred:
+        boxes = y_true.copy()
+        boxes[0, 4, 1] = value
+
+        def step(boxes=boxes):
+            with tf.GradientTape() as tape:
+                pred = as_tensor(boxes)
+                tape.watch(pred)
+                return as_numpy(loss(as_tensor(y_true), pred))
+
+        # XLA takes what is smaller than normal numbers for 0.
+        np.testing.assert_allclose(repeat(step)[-1], abs(value), rtol=1e-7, atol=1.2e-38)
 
 
 @only_tensorflow

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "boxloss"
 
 FLOORS = {
-    0: "ops ops_float64 ops_tensorflow boxes checks files compiled types",
+    0: "ops ops_float64 ops_tensorflow boxes checks files compiled one_loop types",
     1: "functional reduction mining assignment coders datasets",
     2: "losses metrics compat adapters detector evaluation drawing noise",
     3: "training callbacks report explorer audit simulation",
@@ -116,7 +116,7 @@ def test_a_loss_imports_no_data_and_no_detector():
     )
     loaded = {module.split(".")[1] for module in ast.literal_eval(run(code))}
     assert loaded <= set(
-        "boxes checks compiled functional losses mining ops reduction types".split()
+        "boxes checks compiled functional losses mining one_loop ops reduction types".split()
     )
 
 

@@ -6,8 +6,9 @@ box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for o
 """
 
 from boxloss import checks, ops
-from boxloss.compiled import box_terms, function_call
+from boxloss.compiled import function_call
 from boxloss.functional.pair import Pair
+from boxloss.one_loop import box_terms
 from boxloss.types import ArrayLike, Tensor
 
 IOU_FLOOR = 1e-6

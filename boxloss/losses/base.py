@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from boxloss import boxes, checks, ops, reduction
+from boxloss import boxes, checks, one_loop, ops, reduction
 from boxloss.compiled import Compiled
 from boxloss.functional.overlap import total
 from boxloss.losses import guard
@@ -250,14 +250,11 @@ class TensorLoss(keras.losses.Loss):
             sample_weight, ops.static_shape(real), dtype
         )
         errors = self.masked_errors(y_true, y_pred, real, image_shape)
-
-        def masked(x):
-            return ops.where(real, x, ops.zeros_like(x))
-
-        terms = {term: masked(value) for term, value in errors.terms.items()}
+        real = one_loop.seen_mask(real)
+        terms = {term: one_loop.masked(value, real) for term, value in errors.terms.items()}
         box_errors = total(terms)
         if box_weight is not None:
-            box_weight = masked(box_weight)
+            box_weight = one_loop.masked(box_weight, real)
         counted = self.is_counted(*self.fill(y_true, y_pred, real), real)
         mined = share = None
         if self.mining is not None:
