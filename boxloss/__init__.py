@@ -36,8 +36,8 @@ _HOMES = {
 }
 _MODULES = frozenset(
     "adapters assignment audit boxes callbacks checks cli coders compat compiled datasets detector "
-    "drawing evaluation explorer files functional losses metrics mining noise ops ops_tensorflow "
-    "reduction report simulation training types".split()
+    "drawing evaluation explorer files functional losses metrics mining noise one_loop ops "
+    "ops_float64 ops_tensorflow reduction report simulation training types".split()
 )
 
 __all__ = [

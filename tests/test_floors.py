@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import boxloss
+
 PACKAGE = pathlib.Path(__file__).parents[1] / "boxloss"
 
 FLOORS = {
@@ -96,6 +98,17 @@ def modules():
 @pytest.mark.parametrize("name", modules())
 def test_every_module_imports(name):
     importlib.import_module(name)
+
+
+def test_the_package_knows_all_its_modules():
+    """`from boxloss import ops` would load all losses first to look for one called `ops`."""
+    paths = (path for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir())
+    present = {path.stem for path in paths if not path.name.startswith("_")}
+    assert present == boxloss._MODULES
+
+
+def test_a_low_floor_can_be_imported_first():
+    run("import boxloss.compiled")
 
 
 def run(code):
