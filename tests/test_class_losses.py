@@ -123,14 +123,15 @@ def test_extreme_logits_are_finite(name, arguments, dtype):
     size = 3 if name == "softmax" else 2
     extremes = [-1e4, -90.0, -17.0, 0.0, 17.0, 90.0, 1e4]
     logits = np.float32([[a, b, 0.0][:size] for a in extremes for b in extremes])
+    n = len(logits)
     loss = boxloss.get(name, **arguments)
-    for label, quality in ((0, 0.0), (0, 0.3), (0, 1.0), (2, 0.0)):
-        true = truth(name, [label] * len(logits), [quality] * len(logits))[None]
-        value, gradient = value_and_gradient(
-            lambda x, t=true: loss.tensors(t, x).box_errors, logits[None], dtype
-        )
-        assert np.isfinite(value).all() and (value >= 0).all()
-        assert np.isfinite(gradient).all()
+    labels = ((0, 0.0), (0, 0.3), (0, 1.0), (2, 0.0))  # and qualities, an image each
+    true = np.stack([truth(name, [label] * n, [quality] * n) for label, quality in labels])
+    value, gradient = value_and_gradient(
+        lambda x: loss.tensors(true, x).box_errors, np.stack([logits] * len(labels)), dtype
+    )
+    assert value.shape == (4, n) and np.isfinite(value).all() and (value >= 0).all()
+    assert np.isfinite(gradient).all()
 
 
 def test_a_logit_far_on_the_right_side_costs_nothing_and_on_the_wrong_one_its_size():

@@ -369,11 +369,13 @@ def test_every_argument_survives_a_round_trip(loss):
 @pytest.mark.parametrize("loss", [tfa.GIoULoss(), keras_cv.CIoULoss("xyxy")], ids=["tfa", "kcv"])
 def test_a_model_trains_on_it_and_is_saved(loss, tmp_path):
     inputs = keras.Input((2,))
-    outputs = keras.layers.Reshape((3, 4))(keras.layers.Dense(12)(inputs))
-    model = keras.Model(inputs, outputs)
+    layer = keras.layers.Dense(12, use_bias=False)
+    model = keras.Model(inputs, keras.layers.Reshape((3, 4))(layer(inputs)))
     model.compile(keras.optimizers.Adam(0.5), loss=loss)
     x = np.eye(2, dtype="float32")
     y = np.stack([TRUTH[:3], PREDICTION[:3]]).astype("float32")
+    # Boxes that overlap the truths by half: three steps of half a pixel make every one better.
+    layer.set_weights([(y + np.float32([2, -3, 4, 3])).reshape(2, 12)])
     weights = np.float32([1.0, 0.5])[:, None] * np.ones((1, 3), "float32")
     history = model.fit(x, y, sample_weight=weights, epochs=3, verbose=0).history["loss"]
     assert history[-1] < history[0]

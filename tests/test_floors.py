@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import boxloss
@@ -135,13 +136,10 @@ def test_a_loss_imports_no_data_and_no_detector():
 
 def test_a_saved_model_loads_where_boxloss_is_only_imported(tmp_path):
     path = str(tmp_path / "model.keras")
-    run(
-        "import keras, boxloss\n"
-        "layers = [keras.layers.Dense(8), keras.layers.Reshape((2, 4))]\n"
-        "model = keras.Sequential([keras.Input((8,)), *layers])\n"
-        "model.compile('adam', loss=boxloss.CIoULoss(gated=True))\n"
-        f"model.save({path!r})"
-    )
+    layers = [keras.layers.Dense(8), keras.layers.Reshape((2, 4))]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile("adam", loss=boxloss.CIoULoss(gated=True))
+    model.save(path)
     for order in ("boxloss, keras", "keras, boxloss"):
         code = f"import {order}; print(keras.models.load_model({path!r}).loss.gated)"
         assert run(code) == "True", order

@@ -128,8 +128,7 @@ def test_five_steps_give_the_same_weights_and_loss(two_replicas, normalizer):
     "normalizer, images",
     [
         ("batch", 33),
-        ("batch", 37),
-        *(pytest.param(n, 37, marks=pytest.mark.slow) for n in NORMALIZERS if n != "batch"),
+        *(pytest.param(n, 37, marks=pytest.mark.slow) for n in NORMALIZERS),
     ],
     ids=str,
 )
