@@ -13,7 +13,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
 	test_metrics.py test_rotated.py test_uncertainty.py test_statistical_losses.py \
 	test_class_losses.py test_coders.py test_assigners.py test_assignment.py test_compat.py))
-# One test at a time to each worker, the longest first (tests/conftest.py).
+# One test at a time to each worker, the longest first (tests/conftest.py). The mathematics comes
+# before what trains detectors, so that a run that is cut short has seen it.
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
 VALUES := tests/test_losses.py -k "checked or oracle"
 
@@ -22,7 +23,7 @@ VALUES := tests/test_losses.py -k "checked or oracle"
 help:
 	@echo "make demo         train on synthetic images, print COCO metrics, write the error page"
 	@echo "make test         unit and property tests on TensorFlow and JAX, README code"
-	@echo "make test-slow    notebooks, wheel, two processes, kill tests"
+	@echo "make test-slow    descent, more cases, JAX, notebooks, wheel, two processes, kill tests"
 	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
@@ -52,10 +53,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	-$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt keras-hub
-	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py
-	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SLOW) -m slow tests/test_descent.py
+	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)
+	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

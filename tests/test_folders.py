@@ -47,9 +47,9 @@ def write_voc(folder, count, seed):
         )
 
 
-@pytest.mark.slow(600)
+@pytest.mark.slow(420)
 def test_a_voc_folder_of_many_sizes_trains_with_no_flag_but_the_paths(tmp_path, capsys):
-    write_voc(tmp_path, 200, seed=11)
+    write_voc(tmp_path, 60, seed=11)
     words = ("--images", tmp_path / "JPEGImages", "--annotations", tmp_path / "Annotations")
     status = cli.main(["train", *map(str, words), "--out", str(tmp_path / "run")])
     printed, _ = capsys.readouterr()
