@@ -38,7 +38,7 @@ def pytest_configure(config):
 
 
 def pytest_runtest_setup(item):
-    """A test that names no seed draws the same numbers, and Keras' initial weights, in every run."""
+    """What a test draws without a seed, and Keras' initial weights, are the same in every run."""
     random.seed(item.nodeid)
     np.random.seed(zlib.crc32(item.nodeid.encode()))
 
