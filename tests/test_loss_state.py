@@ -28,7 +28,11 @@ LOSSES = {
         "b": boxloss.GIoULoss(),
     },
 }
-every_loss = pytest.mark.parametrize("name", LOSSES)
+OWNED = ("in a sum", "of two outputs")
+every_loss = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow(10)) if name in OWNED else name for name in LOSSES],
+)
 
 
 def data(name):

@@ -207,7 +207,9 @@ def test_a_loss_brings_its_mining_back_from_a_file(mining):
     assert back != HardestBoxes(fraction=0.111)
 
 
-@pytest.mark.parametrize("mining", EVERY, ids=repr)
+@pytest.mark.parametrize(
+    "mining", [EVERY[0], *(pytest.param(x, marks=pytest.mark.slow) for x in EVERY[1:])], ids=repr
+)
 def test_mining_trains_and_is_saved_with_the_model(mining, tmp_path):
     inputs = keras.Input((3,))
     outputs = keras.layers.Reshape((4, 4))(keras.layers.Dense(16)(inputs))
