@@ -374,7 +374,7 @@ def test_a_model_trains_on_it_and_is_saved(loss, tmp_path):
     model.compile(keras.optimizers.Adam(0.5), loss=loss)
     x = np.eye(2, dtype="float32")
     y = np.stack([TRUTH[:3], PREDICTION[:3]]).astype("float32")
-    # Boxes that overlap the truths by half: three steps of half a pixel make every one better.
+    # Every side is off by more than the three steps of half a pixel that it moves.
     layer.set_weights([(y + np.float32([2, -3, 4, 3])).reshape(2, 12)])
     weights = np.float32([1.0, 0.5])[:, None] * np.ones((1, 3), "float32")
     history = model.fit(x, y, sample_weight=weights, epochs=3, verbose=0).history["loss"]

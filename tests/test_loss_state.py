@@ -28,10 +28,10 @@ LOSSES = {
         "b": boxloss.GIoULoss(),
     },
 }
-OWNED = ("in a sum", "of two outputs")
+NESTED = ("in a sum", "of two outputs")
 every_loss = pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow(10)) if name in OWNED else name for name in LOSSES],
+    [pytest.param(name, marks=pytest.mark.slow(10)) if name in NESTED else name for name in LOSSES],
 )
 
 
