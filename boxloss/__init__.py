@@ -20,25 +20,35 @@ if TYPE_CHECKING:
     from boxloss.detector import load_detector as load_detector
     from boxloss.losses import *  # noqa: F403 - the loss classes, as `losses.__all__` lists them
     from boxloss.losses import get, names
-    from boxloss.mining import FocalWeighting as FocalWeighting
-    from boxloss.mining import HardestBoxes as HardestBoxes
-    from boxloss.mining import HardestImages as HardestImages
+    from boxloss.losses.mining import FocalWeighting as FocalWeighting
+    from boxloss.losses.mining import HardestBoxes as HardestBoxes
+    from boxloss.losses.mining import HardestImages as HardestImages
     from boxloss.report import BoxReport as BoxReport
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "BoxReport": "report",
-    "FocalWeighting": "mining",
-    "HardestBoxes": "mining",
-    "HardestImages": "mining",
+    "FocalWeighting": "losses.mining",
+    "HardestBoxes": "losses.mining",
+    "HardestImages": "losses.mining",
     "load_detector": "detector",
 }
 _MODULES = frozenset(
-    "adapters assignment audit boxes callbacks checks cli coders compat compiled datasets detector "
-    "drawing evaluation explorer files functional losses metrics mining noise one_loop ops "
-    "ops_float64 ops_tensorflow reduction report simulation training types".split()
+    "adapters assignment audit callbacks cli coders compat datasets detector evaluation files "
+    "functional losses metrics report simulation tensors training types".split()
 )
+# Modules that moved into a folder keep the names by which programs import them.
+_MOVED = {
+    "boxes": "tensors.boxes",
+    "checks": "tensors.checks",
+    "drawing": "report.drawing",
+    "explorer": "report.page",
+    "mining": "losses.mining",
+    "noise": "datasets.noise",
+    "ops": "tensors.ops",
+    "reduction": "losses.reduction",
+}
 
 __all__ = [
     "BoxReport",
@@ -54,8 +64,8 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in _MODULES:
-        return importlib.import_module(f"boxloss.{name}")
+    if name in _MODULES or name in _MOVED:
+        return importlib.import_module(f"boxloss.{_MOVED.get(name, name)}")
     if not name.startswith("_"):
         # Whatever else is public is a loss class, or the registry's `get` and `names`.
         home = importlib.import_module(f"boxloss.{_HOMES.get(name, 'losses')}")
@@ -67,7 +77,27 @@ def __getattr__(name):
 
 def __dir__():
     losses = importlib.import_module("boxloss.losses")
-    return sorted({*globals(), *__all__, *_MODULES, *losses.__all__})
+    return sorted({*globals(), *__all__, *_MODULES, *_MOVED, *losses.__all__})
+
+
+class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports `boxloss.mining` and the other names of `_MOVED` from where they are now."""
+
+    def find_spec(self, name, path=None, target=None):
+        package, _, module = name.partition(".")
+        if package != "boxloss" or module not in _MOVED:
+            return None
+        return importlib.util.spec_from_loader(name, self)
+
+    def create_module(self, spec):
+        module = importlib.import_module(f"boxloss.{_MOVED[spec.name.partition('.')[2]]}")
+        self.own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        # The module ran when it was imported under its new name. The import machinery has just
+        # replaced its spec by that of the old name, which `importlib.reload` would follow.
+        module.__spec__ = self.own_spec
 
 
 class _WithKeras(importlib.abc.MetaPathFinder):
@@ -83,15 +113,16 @@ class _WithKeras(importlib.abc.MetaPathFinder):
 
             def execute_and_register(module):
                 execute(module)
-                # While `boxloss.ops` itself brings Keras, the losses cannot be built yet; they come
-                # with whatever wanted the operations.
-                if "boxloss.ops" not in sys.modules:
+                # While `tensors.ops` itself brings Keras, the losses cannot be built yet; they
+                # come with whatever wanted the operations.
+                if "boxloss.tensors.ops" not in sys.modules:
                     importlib.import_module("boxloss.losses")
 
             spec.loader.exec_module = execute_and_register
         return spec
 
 
+sys.meta_path.insert(0, _OldNames())
 if "keras" in sys.modules:
     importlib.import_module("boxloss.losses")
 else:

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from boxloss import checks, datasets, evaluation, ops
+from boxloss import datasets, evaluation
 from boxloss.files import write_csv
 from boxloss.losses import TensorLoss, Tensors
+from boxloss.tensors import checks, ops
 from boxloss.types import Found, PathLike, Row
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import keras
 
-from boxloss import boxes, checks, ops, reduction
 from boxloss.functional.overlap import pair_of
+from boxloss.losses import reduction
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
 

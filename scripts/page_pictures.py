@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from boxloss.explorer.screenshots import take_screenshots
+from boxloss.report.page.screenshots import take_screenshots
 
 
 def main(argv=None):

@@ -12,8 +12,8 @@ import numpy as np
 
 from boxloss.datasets import read_image
 from boxloss.datasets.folder import inside
-from boxloss.drawing import illustrate, relative_errors
 from boxloss.files import write_atomically
+from boxloss.report.drawing import illustrate, relative_errors
 
 SIDES = ("x1", "y1", "x2", "y2")
 WHICH = ("truth", "prediction")

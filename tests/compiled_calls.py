@@ -3,8 +3,8 @@
 import numpy as np
 from loss_table import box_examples
 
-from boxloss import compiled
 from boxloss.losses.base import _COMPILED
+from boxloss.tensors import compiled
 
 
 def batch(n=6):

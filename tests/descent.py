@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 
-from boxloss import ops
 from boxloss.functional import distribution
 from boxloss.functional.overlap import total
 from boxloss.functional.pair import Pair
 from boxloss.functional.rotated_pair import RotatedPair
 from boxloss.simulation import loop
+from boxloss.tensors import ops
 
 STARTS = 200
 STEPS = {"inverted": 2_000, "disjoint": 10_000}

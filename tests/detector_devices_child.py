@@ -20,8 +20,8 @@ if sys.argv[1] == "jax":
 import keras
 import numpy as np
 
-from boxloss import ops
 from boxloss.detector import Detector, network
+from boxloss.tensors import ops
 from boxloss.training import Criterion, TrainingModel, box_loss, devices
 
 KIND, OUT, *REST = sys.argv[1:]

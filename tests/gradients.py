@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 def as_tensor(array, dtype=None):

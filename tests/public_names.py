@@ -55,8 +55,13 @@ def described(value):
 def surface():
     import boxloss
 
-    found = {"boxloss": {name: described(getattr(boxloss, name)) for name in dir(boxloss)
-                         if not name.startswith("_") and not inspect.ismodule(getattr(boxloss, name))}}
+    found = {
+        "boxloss": {
+            name: described(getattr(boxloss, name))
+            for name in dir(boxloss)
+            if not name.startswith("_") and not inspect.ismodule(getattr(boxloss, name))
+        }
+    }
     for name in MODULES:
         module = importlib.import_module(f"boxloss.{name}")
         found[f"boxloss.{name}"] = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import ops
 from boxloss.adapters.keras_hub import retinanet_box_loss
+from boxloss.tensors import ops
 
 if ops.backend() != "tensorflow":
     pytest.skip("KerasHub's detector is trained on TensorFlow here", allow_module_level=True)

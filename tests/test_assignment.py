@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from boxloss import assignment, coders, ops
+from boxloss import assignment, coders
+from boxloss.tensors import ops
 
 POINTS, STRIDES = coders.grid(64, 96, (8, 16, 32))
 CLASSES = 3

@@ -721,7 +721,7 @@ def auroc(values, bad):
     "kind, least", [("shift", 0.95), ("resize", 0.96), ("edge", 0.92), ("swap", 0.99)]
 )
 def test_altered_boxes_of_real_images_stand_out(bccd, kind, least):
-    from boxloss import noise
+    from boxloss.datasets import noise
 
     truth = json.loads((bccd / "val.json").read_text())
     reached = []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from gradients import value_and_gradient
 
-from boxloss import ops
 from boxloss.cli import benchmark_losses, benchmark_peers, main
+from boxloss.tensors import ops
 
 pytestmark = pytest.mark.skipif(ops.backend() != "tensorflow", reason="it measures TensorFlow")
 ROW = {"wall_ms", "cpu_ms", "wall_adds", "cpu_adds", "peak_mb"}

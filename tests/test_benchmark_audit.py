@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_audit import scene
 
-from boxloss import cli, noise
+from boxloss import cli
 from boxloss.cli import benchmark_audit, benchmark_audit_methods
 from boxloss.cli.benchmark_audit_measures import MEASURES, cell
+from boxloss.datasets import noise
 
 
 def once(values, bad):

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from boxloss import cli, noise, training
+from boxloss import cli, training
 from boxloss.cli.benchmark_audit_measures import MEASURES
+from boxloss.datasets import noise
 
 HEADER = "image_id,file_name,annotation_id,class,epochs,mean_error,std_error,mean_score,mean_iou"
 HEADER += ",found,forgotten,first_found\n"

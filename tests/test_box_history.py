@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import coders, evaluation, ops
+from boxloss import coders, evaluation
+from boxloss.tensors import ops
 from boxloss.training import Criterion, TrainingModel, box_loss
 from boxloss.training.box_errors import COLUMNS, BoxErrors
 from boxloss.training.box_history import BoxHistory

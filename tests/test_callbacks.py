@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import callbacks, datasets, ops
+from boxloss import callbacks, datasets
 from boxloss.datasets import synthetic
+from boxloss.tensors import ops
 
 X = np.random.default_rng(0).normal(0, 1, (6, 5)).astype("float32")
 Y = np.array([[2, 3, 12, 9], [5, 1, 8, 16]], "float32") + X[:, :1, None]

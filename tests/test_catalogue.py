@@ -11,7 +11,7 @@ from loss_table import alone, make
 from pairs import ORDERED, arrays
 
 import boxloss
-from boxloss import ops
+from boxloss.tensors import ops
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "losses.md"

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from boxloss import cli, ops
+from boxloss import cli
 from boxloss.datasets import synthetic
+from boxloss.tensors import ops
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from loss_table import box_examples, examples
 from pairs import ALL, arrays
 
 import boxloss
-from boxloss import compiled, one_loop, ops
+from boxloss.tensors import compiled, one_loop, ops
 
 TENSORFLOW = ops.backend() == "tensorflow"
 JAX = ops.backend() == "jax"

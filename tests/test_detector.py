@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from boxloss import detector as package
-from boxloss import ops
 from boxloss.datasets import letterbox_of
 from boxloss.detector import Detector, inference, load_detector, suppress
+from boxloss.tensors import ops
 
 
 @pytest.fixture(scope="module")

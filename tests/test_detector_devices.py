@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 pytestmark = [
     pytest.mark.slow,

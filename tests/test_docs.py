@@ -7,7 +7,7 @@ import runpy
 import pytest
 from test_readme import blocks_of, run_block
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from boxloss import __version__, cli, ops
+from boxloss import __version__, cli
 from boxloss.cli import benchmark_import, doctor
+from boxloss.tensors import ops
 
 
 def test_it_tells_versions_backend_and_devices(capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from boxloss import drawing
+from boxloss.report import drawing
 
 GREY = np.full((480, 640, 3), 100, "uint8")
 

@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pytest
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLES = ROOT / "scripts" / "examples"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import cli, ops
+from boxloss import cli
 from boxloss.cli import gpu_check
+from boxloss.tensors import ops
 
 GOOD = {
     "losses": {"l1": {"error": 0.0}, "giou": {"error": 1e-5}},

@@ -8,7 +8,8 @@ from gradients import as_tensor
 from loss_table import box_examples, make
 
 import boxloss
-from boxloss import coders, ops
+from boxloss import coders
+from boxloss.tensors import ops
 
 
 def batch():

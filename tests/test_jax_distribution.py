@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 pytest.importorskip("jax")
 pytestmark = pytest.mark.skipif(not ops.KERAS_3, reason="keras.distribution belongs to Keras 3")

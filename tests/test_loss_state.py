@@ -10,8 +10,8 @@ from loss_table import box_examples
 from oracles import geometry
 
 import boxloss
-from boxloss import ops
 from boxloss.losses.state import states_of
+from boxloss.tensors import ops
 
 LOSSES = {
     "wiou": lambda: boxloss.WIoULoss(

@@ -14,7 +14,8 @@ from oracles.geometry import inversion
 from pairs import ALL, FLAT, INVERTED, ORDERED, arrays
 
 import boxloss
-from boxloss import functional, ops
+from boxloss import functional
+from boxloss.tensors import ops
 
 EVERY = boxloss.names()
 BOX = boxloss.names("box")

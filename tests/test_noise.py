@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from boxloss import noise
+from boxloss.datasets import noise
 
 
 def coco(images=12, boxes=10, seed=0):

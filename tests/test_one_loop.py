@@ -9,7 +9,8 @@ from gradients import as_numpy, as_tensor, value_and_gradient
 from loss_table import box_examples
 
 import boxloss
-from boxloss import one_loop, ops, reduction
+from boxloss.losses import reduction
+from boxloss.tensors import one_loop, ops
 
 TENSORFLOW = ops.backend() == "tensorflow"
 JAX = ops.backend() == "jax"

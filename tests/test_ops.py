@@ -8,7 +8,7 @@ from checked_rows import ARGUMENTS, PAIRS, ROWS
 from gradients import as_numpy, as_tensor, value_and_gradient
 
 import boxloss
-from boxloss import ops
+from boxloss.tensors import ops
 
 SMALLEST = 1.1754944e-38  # normal float32
 DENORMAL = 1e-42

@@ -18,7 +18,7 @@ from oracles import ORACLES
 from pairs import ALL, ORDERED
 
 import boxloss
-from boxloss import boxes as box_formats
+from boxloss.tensors import boxes as box_formats
 
 EXAMPLES = int(os.environ.get("BOXLOSS_EXAMPLES", 3))
 # A loss that weighs by the statistics of its batch is no sum over boxes: its own file tests it.

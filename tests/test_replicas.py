@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import ops
+from boxloss.tensors import ops
 
 pytestmark = pytest.mark.skipif(
     ops.backend() != "tensorflow", reason="MirroredStrategy belongs to TensorFlow"

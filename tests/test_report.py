@@ -322,7 +322,7 @@ def test_pictures_of_somebody_else_are_not_touched(tmp_path):
 
 
 def test_a_page_whose_making_was_cut_short_is_made_anew(tmp_path, monkeypatch):
-    from boxloss.explorer import write
+    from boxloss.report.page import write
 
     def killed(*arguments):
         raise KeyboardInterrupt

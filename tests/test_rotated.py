@@ -10,8 +10,9 @@ from oracles.rotated import ORACLES
 from shapely import affinity, geometry
 
 import boxloss
-from boxloss import functional, ops
+from boxloss import functional
 from boxloss.functional.rotated_pair import RotatedPair
+from boxloss.tensors import ops
 
 NAMES = boxloss.names("rotated")
 VARIANTS = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gradients import as_numpy, as_tensor, value_and_gradient
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from checked_rows import PAIRS, ROWS
 from loss_table import REQUIRED
 
 import boxloss
-from boxloss import ops
+from boxloss.tensors import ops
 
 pytestmark = [
     pytest.mark.torch,
@@ -194,7 +194,7 @@ def test_the_optimizer_steps_on_the_device_of_the_weights():
 
 
 def test_operations_keep_float64():
-    from boxloss import ops_float64
+    from boxloss.tensors import float64 as ops_float64
 
     x = np.array([0.3, -0.6], "float64")
     two = {name: (0.1 + 0 * x,) for name in ("arctan2", "logaddexp", "maximum", "minimum")}

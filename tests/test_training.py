@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import coders, datasets, ops, training
+from boxloss import coders, datasets, training
 from boxloss.datasets import synthetic
+from boxloss.tensors import ops
 from boxloss.training import Criterion, FlatAdam, Options, TrainingModel, box_loss, checkpoint
 from boxloss.training import progress as progress_module
 from boxloss.training import run as run_module

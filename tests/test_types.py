@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 ROOT = Path(__file__).parents[1]
 API = runpy.run_path(str(ROOT / "scripts" / "make_api.py"))

@@ -91,7 +91,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {name for name in sizes if not name.startswith("boxloss-")} == package
-    assert "boxloss/py.typed" in sizes and "boxloss/explorer/page/template.html" in sizes
+    assert "boxloss/py.typed" in sizes and "boxloss/report/page/assets/template.html" in sizes
     assert max(sizes.values()) < 2**20
     with tarfile.open(sdist) as file:
         names = {name.partition("/")[2] for name in file.getnames()}

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from boxloss import boxes, checks, coders, losses, ops
+from boxloss import coders, losses
 from boxloss.losses import BoxLoss, DecodedBoxLoss
 from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.tensors import boxes, checks, ops
 
 ENCODINGS = ("center_xywh",)
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import keras
 
-from boxloss import boxes as box_arithmetic
-from boxloss import functional, ops
+from boxloss import functional
+from boxloss.tensors import boxes as box_arithmetic
+from boxloss.tensors import ops
 from boxloss.types import ArrayLike, Tensor
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from boxloss import boxes as box_arithmetic
-from boxloss import functional, ops
+from boxloss import functional
 from boxloss.assignment.aligned import Assignment, inside, real_rows, targets, with_a_row
+from boxloss.tensors import boxes as box_arithmetic
+from boxloss.tensors import ops
 from boxloss.types import ArrayLike
 
 

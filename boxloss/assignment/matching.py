@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from boxloss import boxes as box_arithmetic
-from boxloss import functional, ops
+from boxloss import functional
 from boxloss.assignment.aligned import (
     Assignment,
     _label_scores,
@@ -12,6 +11,8 @@ from boxloss.assignment.aligned import (
     targets,
     with_a_row,
 )
+from boxloss.tensors import boxes as box_arithmetic
+from boxloss.tensors import ops
 from boxloss.types import ArrayLike, Tensor
 
 # Costs that are not finite, and pairs that must not be, are as dear as this.

@@ -97,7 +97,8 @@ SMALLEST = 16.0  # Ultralytics takes shorter sides as its second stride.
 
 def run(args):
     """{"boxloss_ms", "ultralytics_ms", "ratio", "agreement", "absent"}."""
-    from boxloss import assignment, ops
+    from boxloss import assignment
+    from boxloss.tensors import ops
 
     inputs = example(args.images, args.boxes, args.size, args.classes)
     tensors = {key: ops.convert_to_tensor(array) for key, array in inputs.items()}

@@ -112,7 +112,7 @@ def benchmark_set(truth, detections, args):
 
 def one_setting(truth, detections, kind, rate, args, seconds):
     """The cells of one kind and rate, every seed and method in them."""
-    from boxloss import noise
+    from boxloss.datasets import noise
 
     draws = np.random.default_rng(0).multinomial(
         len(truth["images"]),

@@ -14,9 +14,9 @@ def synthetic_sets(args):
     Each image is judged by a detector that was trained on the other folds. Detectors are trained
     once; kinds, rates and seeds alter only the labels that are audited.
     """
-    from boxloss import datasets, noise
+    from boxloss import datasets
     from boxloss.audit.folds import out_of_sample
-    from boxloss.datasets import synthetic
+    from boxloss.datasets import noise, synthetic
     from boxloss.training import Options
 
     folder = args.out / "data"

@@ -62,8 +62,8 @@ def run(args):
 
 def trained(args):
     """(altered COCO dict, changes, COCO results in the same images); the run is in OUT/run."""
-    from boxloss import datasets, noise
-    from boxloss.datasets import synthetic
+    from boxloss import datasets
+    from boxloss.datasets import noise, synthetic
     from boxloss.detector import load_detector
     from boxloss.training import Options, evaluate, train
 

@@ -96,7 +96,7 @@ def missing(groups):
 def backend_and_devices():
     """(name, device names, None), or (None, [], why Keras cannot be imported)."""
     try:
-        from boxloss import ops
+        from boxloss.tensors import ops
 
         return ops.backend(), DEVICES.get(ops.backend(), list)(), None
     except Exception as error:  # a half-installed backend may fail in any way; it is told

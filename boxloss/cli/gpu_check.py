@@ -46,8 +46,9 @@ def run(args):
     """{"backend", "device", "copy_gb_per_s", "losses", "training", "failed"}."""
     import keras
 
-    from boxloss import losses, ops
+    from boxloss import losses
     from boxloss.cli.train import check_backend
+    from boxloss.tensors import ops
 
     check_backend(args.backend)
     names = args.losses or losses.names("box")
@@ -89,7 +90,7 @@ def failures(result):
 
 def device(kind):
     """What the device is called; ValueError where there is no GPU."""
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     if kind == "cpu":
         return "cpu"
@@ -149,7 +150,7 @@ def loss_of(name, **arguments):
 
 def step_of(loss, y_true, y_pred):
     """A call that gives values and the gradient of their sum, both perhaps not yet computed."""
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     if ops.backend() == "tensorflow":
@@ -193,7 +194,7 @@ def difference(name, kind):
     import keras
     import numpy as np
 
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     boxes = example(1, PAIRS)  # one box an image: a value a box
     found = []
@@ -228,7 +229,7 @@ def time_copy(args):
     """Median seconds of reading and writing an array of the boxes."""
     import keras
 
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     with keras.device(f"{args.device}:0"):
         x = ops.convert_to_tensor(example(args.boxes, 1)[0])
@@ -238,7 +239,7 @@ def time_copy(args):
 
 def _jitted(function):
     """On JAX `function` compiled: operation by operation, a copy waits for Python."""
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     if ops.backend() != "jax":
         return function
@@ -263,7 +264,7 @@ def _median(call, args):
 
 def _wait(tensor):
     """Until `tensor` is computed; reading a number of it would take as long as ten copies."""
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     if ops.backend() == "jax":
         tensor.block_until_ready()

@@ -70,8 +70,8 @@ def run(args):
 def draw(out, number, record, image, found, class_names):
     """The image with its boxes, in OUT/drawings; of its file name only safe letters are kept."""
     from boxloss.datasets.images import opencv
-    from boxloss.drawing import draw_boxes
     from boxloss.files import write_atomically
+    from boxloss.report.drawing import draw_boxes
 
     cv2 = opencv()
     texts = [

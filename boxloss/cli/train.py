@@ -214,7 +214,7 @@ def options_of(args):
 
 def check_backend(wanted):
     """ValueError where Keras runs on another backend than --backend, which came too late."""
-    from boxloss import ops
+    from boxloss.tensors import ops
 
     if wanted not in (None, ops.backend()):
         raise ValueError(

@@ -1,6 +1,6 @@
 """The focal loss of each class on its own, targets from 0 to 1: all three libraries have one."""
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 # Keras keeps probabilities this far from 0 and 1.
 EPSILON = 1e-7

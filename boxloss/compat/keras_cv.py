@@ -27,10 +27,11 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, functional, ops
+from boxloss import functional
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
 from boxloss.functional.overlap import IOU_FLOOR
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.keras_cv")

@@ -2,7 +2,7 @@
 
 import keras
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 from boxloss.types import Config
 
 REDUCTIONS = ("auto", "mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")

@@ -23,9 +23,10 @@ from typing import Any
 
 import keras
 
-from boxloss import checks, functional, ops
+from boxloss import functional
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.tfa")

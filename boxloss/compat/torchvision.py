@@ -16,11 +16,12 @@ Knowingly different (the bugs that are not kept):
 Tensors of the Keras backend are expected and returned: with KERAS_BACKEND=torch these are torch's.
 """
 
-from boxloss import boxes as box_arithmetic
-from boxloss import checks, functional, ops
+from boxloss import functional
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import floating
 from boxloss.functional.overlap import diou_matrix
+from boxloss.tensors import boxes as box_arithmetic
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 __all__ = [

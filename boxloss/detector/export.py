@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from boxloss import checks, ops
 from boxloss.detector.inference import raw_predictions
 from boxloss.detector.model import Detector, check_side
+from boxloss.tensors import checks, ops
 from boxloss.types import PathLike
 
 FORMATS = {"saved_model": "tf_saved_model", "onnx": "onnx"}

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from boxloss import datasets, ops
+from boxloss import datasets
 from boxloss.datasets.images import opencv
+from boxloss.tensors import ops
 from boxloss.types import Found, Pictures
 
 # What reaches NMS of one image, by score: enough for 100 detections an image, COCO's limit.

@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
-from boxloss import checks, coders, ops
+from boxloss import coders
 from boxloss.detector import inference
 from boxloss.detector.network import SIZES, STRIDES, backbone, head, neck
+from boxloss.tensors import checks, ops
 from boxloss.types import Config, Found, PathLike, Pictures, Tensor
 
 

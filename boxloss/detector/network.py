@@ -7,7 +7,7 @@ box, and one logit a class (FCOS/YOLOX/YOLOv8 family). Works on any Keras 3 back
 import keras
 import numpy as np
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 STRIDES = (8, 16, 32)
 SIZES = {

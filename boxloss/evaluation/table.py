@@ -151,7 +151,7 @@ def iou_of_pairs(a, b):
 def box_loss(loss):
     # Keras takes seconds to import: only where a loss is asked for.
     from boxloss import losses
-    from boxloss.checks import one_of
+    from boxloss.tensors.checks import one_of
 
     if isinstance(loss, str):
         one_of("loss", loss, losses.names("box"))

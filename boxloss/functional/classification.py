@@ -1,6 +1,6 @@
 """Class losses per box, from logits. Labels are integers; a row of -1 is padding or ignored."""
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 

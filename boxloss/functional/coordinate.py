@@ -6,8 +6,8 @@ thresholds are in that unit too. Gradients are 0 at d = 0.
 
 import math
 
-from boxloss import checks, ops
-from boxloss.compiled import function_call
+from boxloss.tensors import checks, ops
+from boxloss.tensors.compiled import function_call
 from boxloss.types import ArrayLike, Tensor
 
 

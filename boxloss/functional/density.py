@@ -1,7 +1,7 @@
 """GHM-R: coordinates weighed by how many others have a gradient like theirs."""
 
-from boxloss import checks, ops
 from boxloss.functional.coordinate import difference
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 

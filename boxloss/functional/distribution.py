@@ -1,6 +1,6 @@
 """The distribution focal loss: a side as a softmax over bins."""
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 # The right one of the two bins must exist, and both must have a weight.

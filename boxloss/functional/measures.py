@@ -3,9 +3,9 @@
 Bounded IoU, Extended-IoU and the normalised Wasserstein distance; built as `functional.overlap`.
 """
 
-from boxloss import checks, ops
 from boxloss.functional.coordinate import smooth_l1
 from boxloss.functional.overlap import loss_of
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 

@@ -4,10 +4,10 @@
 `inversion`. The modified terms keep their names.
 """
 
-from boxloss import checks, ops
 from boxloss.functional import overlap, penalties
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.penalties import power
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, ImageShape, Tensor
 
 BASES = {

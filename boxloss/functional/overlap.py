@@ -5,10 +5,10 @@ sums them. Boxes are xyxy (..., 4) in any unit; all losses here are scale-free, 
 box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for ordered boxes.
 """
 
-from boxloss import checks, ops
-from boxloss.compiled import function_call
 from boxloss.functional.pair import Pair
-from boxloss.one_loop import box_terms
+from boxloss.tensors import checks, ops
+from boxloss.tensors.compiled import function_call
+from boxloss.tensors.one_loop import box_terms
 from boxloss.types import ArrayLike, Tensor
 
 IOU_FLOOR = 1e-6

@@ -15,7 +15,7 @@ scale-free stand in one place:
 
 from functools import cached_property
 
-from boxloss import boxes, ops
+from boxloss.tensors import boxes, ops
 
 
 def _side(low, high):

@@ -4,9 +4,9 @@ Built as `functional.overlap`: functions of a `Pair` that return named addends, 
 with its image), finite for every box, 0 for equal boxes.
 """
 
-from boxloss import checks, ops
 from boxloss.functional.overlap import loss_of
 from boxloss.functional.pair import scale_of
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, ImageShape, Tensor
 
 

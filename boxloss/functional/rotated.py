@@ -9,10 +9,10 @@ Half sides: p, q of the prediction, P, Q of the truth, long with long (`RotatedP
 f = (p^2 - q^2)(P^2 - Q^2) >= 0; phi the angle between like sides.
 """
 
-from boxloss import checks, ops
 from boxloss.functional import overlap
 from boxloss.functional.overlap import total
 from boxloss.functional.rotated_pair import RotatedPair
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 FUNCTIONS = ("log1p", "sqrt")

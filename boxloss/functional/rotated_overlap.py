@@ -6,7 +6,7 @@ heights change continuously when corners coincide or edges fall together, where 
 an error of rounding stays an error of rounding.
 """
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 def _next(x):

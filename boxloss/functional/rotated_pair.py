@@ -6,8 +6,8 @@ gradient, and divisions are guarded where the denominator is 0.
 
 from functools import cached_property
 
-from boxloss import ops
 from boxloss.functional import rotated_overlap
+from boxloss.tensors import ops
 
 # A side counts as at least this share of the pair's extent where a formula divides by it.
 SIDE_FLOOR = 1e-6

@@ -7,8 +7,8 @@ tangent, so that the gradient still points back. No value is lowest: a may fall 
 
 import math
 
-from boxloss import checks, ops
 from boxloss.functional.coordinate import l1, smooth_l1
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 STEEPEST = 30.0

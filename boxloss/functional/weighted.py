@@ -2,9 +2,9 @@
 
 import math
 
-from boxloss import checks, ops
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.penalties import eiou_terms, power
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
 DYNAMIC = "dynamic"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from boxloss import checks
 from boxloss.losses.base import BoxLoss, TensorLoss, Tensors
 from boxloss.losses.classification import (
     QualityFocalLoss,
@@ -36,6 +35,7 @@ from boxloss.losses.statistical import GHMRBoxLoss, WIoULoss
 from boxloss.losses.uncertainty import DFLLoss, GaussianNLLBoxLoss, KLBoxLoss, LaplaceNLLBoxLoss
 from boxloss.losses.weighted import FocalEIoULoss, InterpIoULoss
 from boxloss.losses.weighted_sum import WeightedSum
+from boxloss.tensors import checks
 
 LOSSES = (
     L1BoxLoss,

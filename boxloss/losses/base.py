@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from boxloss import boxes, checks, one_loop, ops, reduction
-from boxloss.compiled import Compiled
 from boxloss.functional.overlap import total
-from boxloss.losses import guard
-from boxloss.mining import _Mining
+from boxloss.losses import guard, reduction
+from boxloss.losses.mining import _Mining
+from boxloss.tensors import boxes, checks, one_loop, ops
+from boxloss.tensors.compiled import Compiled
 from boxloss.types import ArrayLike, Config, ImageShape, Tensor, Terms
 
 

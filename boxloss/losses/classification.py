@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops, reduction
 from boxloss.functional import classification
-from boxloss.losses import guard
+from boxloss.losses import guard, reduction
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

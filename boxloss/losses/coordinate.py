@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.functional import coordinate
 from boxloss.losses.base import BoxLoss, Errors, difference
-from boxloss.one_loop import box_terms
+from boxloss.tensors import boxes, checks, ops
+from boxloss.tensors.one_loop import box_terms
 from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.losses.base import BoxLoss, Tensors
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
 if TYPE_CHECKING:

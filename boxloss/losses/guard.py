@@ -9,7 +9,7 @@ import weakref
 
 import numpy as np
 
-from boxloss import boxes, ops
+from boxloss.tensors import boxes, ops
 
 LOOKS = 3  # calls of a loss that are looked at
 MOST = 256  # boxes of a call

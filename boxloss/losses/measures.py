@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from boxloss import checks
 from boxloss.functional import measures
 from boxloss.functional.pair import Pair
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.tensors import checks
 from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

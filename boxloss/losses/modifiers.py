@@ -4,12 +4,12 @@ from typing import Any
 
 import keras
 
-from boxloss import checks
 from boxloss.functional import modifiers
 from boxloss.functional.pair import Pair
 from boxloss.losses.base import TensorLoss
 from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss, OverlapLoss
 from boxloss.losses.penalties import EIoULoss, MPDIoULoss, ShapeIoULoss, SIoULoss
+from boxloss.tensors import checks
 from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
 from boxloss.losses.base import BoxLoss, Errors, difference
-from boxloss.one_loop import box_terms
+from boxloss.tensors import boxes, checks, ops
+from boxloss.tensors.one_loop import box_terms
 from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

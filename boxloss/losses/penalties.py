@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks
 from boxloss.functional import penalties
 from boxloss.functional.pair import Pair
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.tensors import boxes, checks
 from boxloss.types import Config, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

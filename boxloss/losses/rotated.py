@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.functional import overlap, rotated, rotated_pair
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

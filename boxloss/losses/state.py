@@ -20,8 +20,8 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.losses.base import TensorLoss
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

@@ -6,13 +6,13 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.functional import density, weighted
 from boxloss.functional.pair import Pair
 from boxloss.losses.base import Errors
 from boxloss.losses.coordinate import CoordinateLoss
 from boxloss.losses.overlap import OverlapLoss
 from boxloss.losses.state import GradientHistogram, RunningMean, StatefulLoss
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import Config, ImageShape, Tensor, Terms
 
 register = keras.utils.register_keras_serializable(package="boxloss")

@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from boxloss import boxes, checks, ops
 from boxloss.functional import distribution, uncertainty
 from boxloss.losses.base import BoxLoss, Errors, TensorLoss
 from boxloss.losses.coordinate import REDUCTIONS
+from boxloss.tensors import boxes, checks, ops
 from boxloss.types import Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

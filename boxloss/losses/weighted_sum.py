@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from boxloss import checks, ops
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")

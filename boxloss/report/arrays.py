@@ -3,12 +3,12 @@
 import numpy as np
 
 from boxloss import losses
-from boxloss.boxes import is_relative, to_xyxy
-from boxloss.checks import fraction, one_of
 from boxloss.datasets import read_image
 from boxloss.datasets.header import read_header
 from boxloss.evaluation.kinds import BACKGROUND_IOU
 from boxloss.evaluation.table import iou_of_pairs, make_row
+from boxloss.tensors.boxes import is_relative, to_xyxy
+from boxloss.tensors.checks import fraction, one_of
 
 
 def report_of_arrays(

@@ -9,9 +9,9 @@ import numpy as np
 
 from boxloss import evaluation
 from boxloss.evaluation.sides import DetectionsLike, TruthLike
-from boxloss.explorer import write_page
 from boxloss.files import write_atomically
 from boxloss.report import coco, run
+from boxloss.report.page import write_page
 from boxloss.types import ArrayLike, PathLike, Pictures, Row
 
 if TYPE_CHECKING:

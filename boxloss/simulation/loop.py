@@ -6,10 +6,10 @@ is written again here. TensorFlow (XLA) and JAX.
 
 import numpy as np
 
-from boxloss import boxes, ops
 from boxloss.functional.overlap import total
 from boxloss.losses import IoULoss
-from boxloss.one_loop import sides_apart
+from boxloss.tensors import boxes, ops
+from boxloss.tensors.one_loop import sides_apart
 
 PARAMETRIZATIONS = {"cxcywh": "center_xywh", "xyxy": "xyxy"}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # of Adam's paper

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from boxloss import checks, losses, ops
+from boxloss import losses
 from boxloss.simulation import loop
 from boxloss.simulation.cases import CASES_PER_POINT, PROTOCOLS, point_set
+from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike
 
 CHUNK = 10  # points: 3,430 boxes, whose intermediate tensors stay in a core's cache

@@ -2,7 +2,8 @@
 
 import keras
 
-from boxloss import functional, ops
+from boxloss import functional
+from boxloss.tensors import ops
 
 COLUMNS = ("views", "weight", "error", "score", "iou", "right")
 

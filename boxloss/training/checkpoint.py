@@ -5,8 +5,8 @@ import zipfile
 
 import numpy as np
 
-from boxloss import ops
 from boxloss.files import write_atomically
+from boxloss.tensors import ops
 
 
 def variables_of(model):

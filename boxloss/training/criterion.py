@@ -6,8 +6,9 @@ losses (B,), and at last the scalar.
 
 from typing import NamedTuple
 
-from boxloss import assignment, boxes, coders, losses, ops
+from boxloss import assignment, coders, losses
 from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.tensors import boxes, ops
 
 # The criterion decides these; a loss that brought its own would reduce twice.
 RESERVED = ("bounding_box_format", "box_reduction", "normalizer", "reduction", "mining")

@@ -5,7 +5,7 @@ import os
 
 import keras
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 def scope(count):

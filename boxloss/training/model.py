@@ -2,9 +2,11 @@
 
 import keras
 
-from boxloss import coders, ops, reduction
+from boxloss import coders
 from boxloss.detector import STRIDES
+from boxloss.losses import reduction
 from boxloss.losses.state import states_of
+from boxloss.tensors import ops
 from boxloss.training.box_errors import BoxErrors
 
 

@@ -7,7 +7,7 @@ half a minute of CPU time and each step a tenth of it. One vector makes it a doz
 import keras
 import numpy as np
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 @keras.utils.register_keras_serializable(package="boxloss")

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
-from boxloss import checks
+from boxloss.tensors import checks
 
 
 @dataclass

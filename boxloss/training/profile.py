@@ -5,7 +5,7 @@ import time
 
 import keras
 
-from boxloss import ops
+from boxloss.tensors import ops
 from boxloss.training import checkpoint
 from boxloss.training.model import TrainingModel
 

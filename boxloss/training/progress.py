@@ -8,8 +8,9 @@ import time
 import keras
 import numpy as np
 
-from boxloss import callbacks, evaluation, ops
+from boxloss import callbacks, evaluation
 from boxloss.files import write_atomically, write_csv
+from boxloss.tensors import ops
 from boxloss.training import checkpoint
 from boxloss.training.box_history import BoxHistory
 from boxloss.training.options import learning_rate

@@ -7,9 +7,10 @@ import sys
 
 import keras
 
-from boxloss import callbacks, datasets, evaluation, mining
+from boxloss import callbacks, datasets, evaluation
 from boxloss.detector import Detector, load_detector
 from boxloss.files import write_atomically, write_json
+from boxloss.losses import mining
 from boxloss.training import devices
 from boxloss.training.criterion import Criterion, box_loss, measuring_loss
 from boxloss.training.model import TrainingModel

@@ -7,8 +7,9 @@ import shutil
 
 import numpy as np
 
-from boxloss import evaluation, noise
+from boxloss import evaluation
 from boxloss.audit import LabelAudit
+from boxloss.datasets import noise
 from boxloss.report import BoxReport
 
 HOSTILE_FILE = "<img src=x onerror=alert(1)>.png"

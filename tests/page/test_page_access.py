@@ -228,7 +228,7 @@ def test_pictures_of_a_page_are_taken_in_light_dark_and_narrow(reports, tmp_path
     if not CHROMIUM:
         pytest.skip("no chromium here: apt-get install chromium, or set BOXLOSS_CHROMIUM")
     # In a process of its own: this one has a browser open already.
-    words = "import sys; from boxloss.explorer.screenshots import take_screenshots as take; "
+    words = "import sys; from boxloss.report.page.screenshots import take_screenshots as take; "
     words += "print(*take(*sys.argv[1:]), sep='\\n')"
     index = reports[0] / "trained" / "index.html"
     command = [sys.executable, "-c", words, str(index), str(tmp_path / "out"), CHROMIUM]

@@ -11,7 +11,7 @@ import numbers
 
 import numpy as np
 
-from boxloss import ops
+from boxloss.tensors import ops
 
 
 def one_of(argument, value, allowed):

@@ -7,7 +7,7 @@ keeps is. The sums that a denominator needs run over all replicas.
 
 import numbers
 
-from boxloss import checks, one_loop, ops
+from boxloss.tensors import checks, one_loop, ops
 
 NORMALIZERS = ("batch", "image", "none")
 REDUCTIONS = ("mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")

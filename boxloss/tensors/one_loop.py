@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 import functools
 
-from boxloss import boxes, ops
+from boxloss.tensors import boxes, ops
 
 
 def box_terms(formula, y_true, y_pred, mask=None):

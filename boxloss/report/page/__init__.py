@@ -4,6 +4,6 @@ The page opens from disk, has its data inside, loads nothing from a network and 
 own script (a Content-Security-Policy with hashes forbids the rest).
 """
 
-from boxloss.explorer.write import write_page
+from boxloss.report.page.write import write_page
 
 __all__ = ["write_page"]

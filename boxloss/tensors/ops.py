@@ -20,9 +20,9 @@ KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
 _ops: Any  # the library of operations
 if not KERAS_3:
-    from boxloss import ops_tensorflow as _ops
+    from boxloss.tensors import keras2 as _ops
 elif keras.config.backend() in ("jax", "torch"):
-    from boxloss import ops_float64 as _ops
+    from boxloss.tensors import float64 as _ops
 else:
     _ops = keras.ops
 
@@ -36,7 +36,7 @@ def __getattr__(name):
     try:
         operation = getattr(_ops, name)
     except AttributeError:
-        raise AttributeError(f"module 'boxloss.ops' has no attribute {name!r}") from None
+        raise AttributeError(f"module 'boxloss.tensors.ops' has no attribute {name!r}") from None
     if not hasattr(builtins, name):  # `ops.all` must not become what this file calls `all`
         globals()[name] = operation
     return operation

@@ -8,9 +8,9 @@ import math
 import pathlib
 
 from boxloss.datasets.problems import one_line
-from boxloss.explorer.content import as_json, page_content
-from boxloss.explorer.crops import write_pictures
 from boxloss.files import write_atomically
+from boxloss.report.page.content import as_json, page_content
+from boxloss.report.page.crops import write_pictures
 
 SCRIPTS = (
     *("data", "select", "review", "compare", "picture", "table"),
@@ -101,7 +101,7 @@ def assemble(content):
 
 
 def _file(name):
-    return (importlib.resources.files("boxloss.explorer") / "page" / name).read_text("utf-8")
+    return (importlib.resources.files("boxloss.report.page") / "assets" / name).read_text("utf-8")
 
 
 def _hash(text):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import keras
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 from boxloss.types import Config, Tensor
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from boxloss.explorer.crops import crop_of
+from boxloss.report.page.crops import crop_of
 
 KINDS = ("ok", "loc", "cls", "both", "dupe", "bkg", "miss")
 SIZES = ("small", "medium", "large")

@@ -9,7 +9,7 @@ all shapes.
 import collections
 import functools
 
-from boxloss import one_loop, ops
+from boxloss.tensors import one_loop, ops
 
 WARM = 3  # The call with the same shapes that compiles them.
 MOST = 16  # Compiled sets of shapes; more run in the graph for all shapes.

@@ -4,7 +4,7 @@ Everything inside boxloss is `xyxy` = x1, y1, x2, y2 (x to the right, y down). O
 converted once, at the border, by `to_xyxy`; their names are those of Keras.
 """
 
-from boxloss import checks, ops
+from boxloss.tensors import checks, ops
 
 COORDINATES = {
     "xyxy": ("x1", "y1", "x2", "y2"),

@@ -1,0 +1,5 @@
+"""What every loss stands on: operations on tensors, box formats and padding, argument checks.
+
+`ops` is the one set of operations for TensorFlow, JAX and PyTorch; `boxes` knows formats and
+padding; `checks` words the errors; `compiled` and `one_loop` decide how a formula is run.
+"""
