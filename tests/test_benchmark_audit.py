@@ -1,14 +1,14 @@
-"""`boxloss benchmark audit`: its measures by hand, who takes part, and what it leaves."""
+"""`scripts/benchmarks/audit.py`: its measures by hand, who takes part, and what it leaves."""
 
 import json
 
+import audit as benchmark
+import audit_methods
 import numpy as np
 import pytest
+from audit_measures import MEASURES, cell
 from test_audit import scene
 
-from boxloss import cli
-from boxloss.cli import benchmark_audit, benchmark_audit_methods
-from boxloss.cli.benchmark_audit_measures import MEASURES, cell
 from boxloss.datasets import noise
 
 
@@ -52,8 +52,8 @@ def test_a_small_run_leaves_cells_with_intervals_and_a_table(tmp_path, capsys):
     (tmp_path / "dt.json").write_text(json.dumps(found))
     words = ["--truth", tmp_path / "gt.json", "--detections", tmp_path / "dt.json"]
     words += ["--kinds", "edge", "missing", "--seeds", 3, 4, "--rates", 0.1, "--bootstrap", 20]
-    words = ["benchmark", "audit", *words, "--out", tmp_path / "out"]
-    assert cli.main([str(word) for word in words]) == 0
+    words = [*words, "--out", tmp_path / "out"]
+    assert benchmark.main([str(word) for word in words]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "audit.json").read_text())
     entry = printed["sets"]["dt"]
@@ -77,22 +77,22 @@ def test_a_small_run_leaves_cells_with_intervals_and_a_table(tmp_path, capsys):
 def test_a_deleted_box_is_found_by_its_best_detection_and_the_others_do_not_count():
     truth, found = scene(images=4)
     altered, changes = noise.alter(truth, "missing", 0.1, seed=1)
-    trial = benchmark_audit_methods.Trial(altered, found, changes, "missing", 1)
+    trial = audit_methods.Trial(altered, found, changes, "missing", 1)
     bad, image, use = trial.wanted("detection")
     assert bad.sum() == len(changes) and (use | ~bad).all()
     assert use.sum() == len(found)  # one detection of its class for each box in this scene
     again = [{**found[np.flatnonzero(bad)[0]], "score": 0.01}, *found]
-    trial = benchmark_audit_methods.Trial(altered, again, changes, "missing", 1)
+    trial = audit_methods.Trial(altered, again, changes, "missing", 1)
     bad, image, use = trial.wanted("detection")
     assert bad.sum() == len(changes) and not use[0] and not bad[0]
 
 
 def test_a_peer_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(benchmark_audit_methods.importlib.util, "find_spec", lambda name: None)
-    assert benchmark_audit_methods.absent() == {"cleanlab": "not installed: pip install cleanlab"}
+    monkeypatch.setattr(audit_methods.importlib.util, "find_spec", lambda name: None)
+    assert audit_methods.absent() == {"cleanlab": "not installed: pip install cleanlab"}
     truth, found = scene(images=3)
     altered, changes = noise.alter(truth, "swap", 0.1)
-    trial = benchmark_audit_methods.Trial(altered, found, changes, "swap", 0)
+    trial = audit_methods.Trial(altered, found, changes, "swap", 0)
     assert not [method for _, method, _ in trial.rankings({}) if "cleanlab" in method]
 
 
@@ -100,7 +100,7 @@ def test_cleanlab_scores_stand_at_their_own_boxes():
     pytest.importorskip("cleanlab")
     truth, found = scene(images=6)
     altered, changes = noise.alter(truth, "shift", 0.1, seed=2)
-    trial = benchmark_audit_methods.Trial(altered, found, changes, "shift", 2)
+    trial = audit_methods.Trial(altered, found, changes, "shift", 2)
     bad, _, _ = trial.wanted("box")
     ranked = {method: values for unit, method, values in trial.rankings({}) if unit == "box"}
     measured = cell(ranked["cleanlab badloc"], bad, np.ones((1, len(bad))))
@@ -123,7 +123,7 @@ def test_synthetic_detectors_are_trained_on_folds_once(tmp_path, monkeypatch):
     monkeypatch.setattr(folds, "out_of_sample", out_of_sample)
     words = ["--synthetic", "6", "--image-size", "64", "--epochs", "2", "--kinds", "shift"]
     words += ["--seeds", "0", "--rates", "0.1", "0.2", "--bootstrap", "5"]
-    assert cli.main(["benchmark", "audit", *words, "--out", str(tmp_path / "out")]) == 0
+    assert benchmark.main([*words, "--out", str(tmp_path / "out")]) == 0
     assert [row[:4] for row in asked] == [
         ("nano", "nano", 2, 3),
         ("small", "small", 2, 3),
@@ -136,7 +136,7 @@ def test_synthetic_detectors_are_trained_on_folds_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("words", [[], ["--truth", "a"], ["--synthetic", "5"]])
 def test_bad_calls_are_one_line(words, capsys):
-    assert cli.main(["benchmark", "audit", *words]) == 2
+    assert benchmark.main([*words]) == 2
     printed, told = capsys.readouterr()
     assert not printed and len(told.splitlines()) == 1
     assert "must get --truth and --detections, or --synthetic and --out. Received: " in told
@@ -147,5 +147,5 @@ def test_intervals_are_of_the_mean_over_seeds():
         {name: np.array([0.5, 0.4, 0.6]) for name in MEASURES},
         {name: np.array([0.7, 0.8, 0.8]) for name in MEASURES},
     ]
-    summary = benchmark_audit._summary(measured)
+    summary = benchmark._summary(measured)
     assert summary["auroc"] == pytest.approx([0.6, 0.6 + 0.1 * 0.025, 0.7 - 0.1 * 0.025], abs=1e-4)

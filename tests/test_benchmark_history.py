@@ -1,12 +1,13 @@
-"""`boxloss benchmark history`: who is ranked by what, and what it leaves."""
+"""`scripts/benchmarks/history.py`: who is ranked by what, and what it leaves."""
 
 import json
 
+import history as benchmark
 import numpy as np
 import pytest
+from audit_measures import MEASURES
 
-from boxloss import cli, training
-from boxloss.cli.benchmark_audit_measures import MEASURES
+from boxloss import training
 from boxloss.datasets import noise
 
 HEADER = "image_id,file_name,annotation_id,class,epochs,mean_error,std_error,mean_score,mean_iou"
@@ -50,7 +51,7 @@ def result(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("boxloss.detector.load_detector", lambda path: path.name)
     words = ["--images", 40, "--image-size", 64, "--data-seed", 2, "--noise-seed", 3]
     words += ["--rate", 0.3, "--bootstrap", 10, "--out", tmp_path / "out"]
-    assert cli.main(["benchmark", "history", *map(str, words)]) == 0
+    assert benchmark.main([*map(str, words)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "history.json").read_text())
     altered = [change for change in changes if change.after]

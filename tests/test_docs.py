@@ -98,7 +98,7 @@ def cells(library):
 @on_tensorflow
 @pytest.mark.parametrize("library", ["boxloss", "TensorFlow, by hand"])
 def test_the_table_of_peers_is_what_is_measured_here(library):
-    module = runpy.run_path(str(ROOT / "scripts" / "compare_peers.py"))
+    module = runpy.run_path(str(ROOT / "scripts" / "benchmarks" / "compare_peers.py"))
     measured = {
         (loss, case): module["cell"](case, row)
         for loss, rows in module["measure"](library)["losses"].items()
@@ -129,5 +129,5 @@ def test_the_table_of_peers_is_what_is_measured_here(library):
     ],
 )
 def test_what_counts_as_right(rule, value, gradient, right):
-    module = runpy.run_path(str(ROOT / "scripts" / "compare_peers.py"))
+    module = runpy.run_path(str(ROOT / "scripts" / "benchmarks" / "compare_peers.py"))
     assert module["is_right"](rule, value, gradient) == right

@@ -22,12 +22,10 @@ COMMANDS = (
     "explore",
     "audit",
     "simulate",
-    "benchmark",
     "doctor",
-    "gpu-check",
 )
 
-# Those that train or run a detector; `benchmark` decides by its part.
+# Those that train or run a detector.
 TRAIN_DETECTORS = ("train", "evaluate", "predict", "audit")
 
 
@@ -55,9 +53,9 @@ def json_object(text):
     return value
 
 
-def parser_of(command, module):
+def parser_of(prog, module):
     parser = Parser(
-        prog=f"boxloss {command}",
+        prog=prog,
         description=module.HELP,
         epilog=getattr(module, "EPILOG", None),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -104,18 +102,26 @@ def main(argv=None):
             file=sys.stderr,
         )
         return 2
-    choose_backend(rest)
-    if command in TRAIN_DETECTORS:
+    return run_module(f"boxloss {command}", module_of(command), rest, command in TRAIN_DETECTORS)
+
+
+def run_module(prog, module, argv=None, trains=False):
+    """Run a command module, of this package or of scripts/benchmarks; return the exit status.
+
+    prog: its name in errors and in the help. trains: whether it trains or runs a detector.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    choose_backend(argv)
+    if trains:
         tuning.for_training()
-    module = module_of(command)
-    args = parser_of(command, module).parse_args(rest)
+    args = parser_of(prog, module).parse_args(argv)
     try:
         result = module.run(args)
     except (ValueError, OSError) as error:
-        print(f"boxloss {command}: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"boxloss {command}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     print(json.dumps(result))
     if result.get("interrupted"):

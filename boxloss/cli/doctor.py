@@ -45,7 +45,10 @@ JOBS = {
     ),
     "explore": ([("cv2",)], 'pip install "boxloss[train]"'),
     "Hungarian assignment": ([("scipy",)], 'pip install "boxloss[train]"'),
-    "plots of simulate and benchmark": ([("matplotlib",)], 'pip install "boxloss[benchmark]"'),
+    "plots of simulate and the benchmarks": (
+        [("matplotlib",)],
+        'pip install "boxloss[benchmark]"',
+    ),
     "TensorBoard": ([("tensorboard",)], 'pip install "boxloss[tensorboard]"'),
     "the RetinaNet of KerasHub": ([("keras_hub",)], 'pip install "boxloss[keras-hub]"'),
     "beside TensorFlow Addons": (

@@ -1,13 +1,12 @@
-"""`boxloss gpu-check`, run on the CPU: what it compares, what it calls a failure."""
+"""`scripts/benchmarks/gpu.py`, run on the CPU: what it compares, what it calls a failure."""
 
 import json
 
+import gpu as gpu_check
 import numpy as np
 import pytest
 
 import boxloss
-from boxloss import cli
-from boxloss.cli import gpu_check
 from boxloss.tensors import ops
 
 GOOD = {
@@ -18,9 +17,9 @@ GOOD = {
 
 @pytest.mark.slow
 def test_all_of_it_runs_on_a_cpu(capsys):
-    words = "gpu-check --device cpu --boxes 100000 --losses l1 giou wiou --rounds 2"
+    words = "--device cpu --boxes 100000 --losses l1 giou wiou --rounds 2"
     small = "--image-size 64 --batch-size 8 --epochs 6"
-    assert cli.main([*words.split(), *small.split()]) == 0
+    assert gpu_check.main([*words.split(), *small.split()]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["backend"], printed["device"]) == (ops.backend(), "cpu")
     assert printed["failed"] == [] and printed["copy_gb_per_s"] > 0
@@ -97,7 +96,7 @@ def test_the_share_is_that_of_the_bytes_and_not_of_the_time(monkeypatch, capsys)
     monkeypatch.setattr(gpu_check, "time_copy", lambda args: 0.002)
     monkeypatch.setattr(gpu_check, "time_loss", lambda name, args: 0.012)
     monkeypatch.setattr(gpu_check, "train", lambda args: GOOD["training"] | {"last_loss": 5.0})
-    assert cli.main(["gpu-check", "--device", "cpu", "--losses", "l1", "--boxes", "1000000"]) == 1
+    assert gpu_check.main(["--device", "cpu", "--losses", "l1", "--boxes", "1000000"]) == 1
     printed = json.loads(capsys.readouterr().out)
     # 32 MB in 2 ms are 16 GB/s, 48 MB in 12 ms are 4.
     assert printed["copy_gb_per_s"] == 16
@@ -107,9 +106,9 @@ def test_the_share_is_that_of_the_bytes_and_not_of_the_time(monkeypatch, capsys)
 
 def test_without_a_gpu_it_says_what_works(capsys):
     # conftest.py hides GPUs.
-    assert cli.main(["gpu-check", "--losses", "l1"]) == 2
+    assert gpu_check.main(["--losses", "l1"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == (
-        f"boxloss gpu-check: `--device` must be there: {ops.backend()} sees no GPU; --device cpu "
-        "runs the same checks on the CPU. Received: 'gpu'"
+        f"scripts/benchmarks/gpu.py: `--device` must be there: {ops.backend()} sees no GPU; "
+        "--device cpu runs the same checks on the CPU. Received: 'gpu'"
     )

@@ -5,7 +5,6 @@ writes as much as its gradient; it is timed in the same round as the others. Wal
 user waits, CPU time stays meaningful on a machine that is busy with other work.
 """
 
-import argparse
 import ctypes
 import importlib.util
 import json
@@ -15,7 +14,9 @@ import subprocess
 import sys
 import time
 
-from boxloss.cli import benchmark_peers as peers
+import peers
+
+from boxloss import cli
 from boxloss.files import write_atomically
 
 HELP = "time losses and their gradients beside other libraries"
@@ -43,7 +44,7 @@ def run(args):
     for name in args.losses:
         table = result["losses"][name] = {}
         for boxes in args.boxes:
-            table[boxes] = _time_all(name, boxes, args.rounds, args.only)
+            table[boxes] = time_all(name, boxes, args.rounds, args.only)
             if args.addons_python:
                 table[boxes] |= _elsewhere(args, name, boxes)
             for contestant, row in table[boxes].items():
@@ -74,7 +75,7 @@ def _line(row):
 # Timing -------------------------------------------------------------------------------------------
 
 
-def _time_all(name, boxes, rounds, only=None):
+def time_all(name, boxes, rounds, only=None):
     """{contestant: row} of one loss and one number of boxes; "add" is among them."""
     y_true, y_pred = peers.example(1, boxes)
     calls = {"add": peers.add(y_true, y_pred)}
@@ -173,7 +174,12 @@ def _per_box(table):
 
 def _elsewhere(args, name, boxes):
     """TensorFlow Addons in its own environment, in adds of that environment's TensorFlow."""
-    command = [args.addons_python, "-m", "boxloss.cli.benchmark_losses", name, str(boxes)]
+    command = [
+        args.addons_python,
+        pathlib.Path(__file__).with_name("losses_addons.py"),
+        name,
+        str(boxes),
+    ]
     done = subprocess.run([*command, str(args.rounds)], capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -204,11 +210,9 @@ def _plot(result, path):
     return str(path)
 
 
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/losses.py", sys.modules[__name__], argv)
+
+
 if __name__ == "__main__":
-    # The other interpreter's half of `_elsewhere`.
-    parser = argparse.ArgumentParser()
-    parser.add_argument("name")
-    parser.add_argument("boxes", type=int)
-    parser.add_argument("rounds", type=int)
-    given = parser.parse_args()
-    print(json.dumps(_time_all(given.name, given.boxes, given.rounds, ("tfa_eager", "tfa_xla"))))
+    raise SystemExit(main())

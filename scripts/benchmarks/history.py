@@ -1,4 +1,4 @@
-"""What the training history adds to an audit: `boxloss benchmark history`.
+"""What the training history adds to an audit: `scripts/benchmarks/history.py`.
 
 A detector is trained on labels of which some are altered. Its own detections in the training
 images, and its box_history.csv, then rank these labels.
@@ -9,8 +9,9 @@ import pathlib
 import sys
 
 import numpy as np
+from audit_measures import MEASURES, cell
 
-from boxloss.cli.benchmark_audit_measures import MEASURES, cell
+from boxloss import cli
 from boxloss.files import write_json
 
 HELP = "wrong labels found in a run's own training set, with and without its box history"
@@ -33,7 +34,7 @@ def add_arguments(parser):
 
 def run(args):
     """{"boxes", "altered", "cells": [...]}: a cell has kind, method, count, and the measures of
-    `boxloss benchmark audit` as [value, low, high] (95 % bootstrap intervals over images)."""
+    `scripts/benchmarks/audit.py` as [value, low, high] (95 % bootstrap intervals over images)."""
     from boxloss.audit import LabelAudit
 
     truth, changes, results = trained(args)
@@ -115,3 +116,11 @@ def _told(measured):
         low, high = np.nanquantile(draws, (0.025, 0.975)) if len(draws) else (value, value)
         told[name] = [round(float(number), 4) for number in (value, low, high)]
     return told
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/history.py", sys.modules[__name__], argv, trains=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

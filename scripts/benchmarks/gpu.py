@@ -1,4 +1,4 @@
-"""`boxloss gpu-check`: are losses and training right on this GPU, and how fast?
+"""`scripts/benchmarks/gpu.py`: are losses and training right on this GPU, and how fast?
 
 A loss with its gradient must read two boxes and write one gradient, 48 bytes a box in float32. What
 it reaches is told as a share of the bandwidth of a plain pass over the same card (`x + 1`, which
@@ -12,11 +12,13 @@ import sys
 import tempfile
 import time
 
+from boxloss import cli
+
 HELP = "Check losses and training on a GPU against the CPU; tell images and bytes a second."
 EPILOG = """examples:
-  boxloss gpu-check
-  boxloss gpu-check --backend jax --boxes 10000000
-  boxloss gpu-check --backend torch --device cpu --boxes 100000 --losses giou ciou
+  python scripts/benchmarks/gpu.py
+  python scripts/benchmarks/gpu.py --backend jax --boxes 10000000
+  python scripts/benchmarks/gpu.py --backend torch --device cpu --boxes 100000 --losses giou ciou
 
 The exit status is 0 where everything agreed and the training loss fell, 1 where not; "failed" in
 the JSON object on stdout names what.
@@ -316,3 +318,11 @@ def _losses(path):
 
     with open(path, newline="") as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/gpu.py", sys.modules[__name__], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

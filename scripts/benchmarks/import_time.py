@@ -13,7 +13,9 @@ CODE = """
 import time
 {before}
 started, used = time.perf_counter(), time.process_time()
+from boxloss import cli
 import boxloss
+from boxloss import cli
 {after}
 print(1e3 * (time.perf_counter() - started), 1e3 * (time.process_time() - used))
 """
@@ -56,3 +58,11 @@ def _time(code):
     if done.returncode:
         raise ValueError(f"boxloss must be importable. Received: {done.stderr.strip()[-300:]}")
     return [float(number) for number in done.stdout.splitlines()[-1].split()]
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/import_time.py", sys.modules[__name__], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,6 +1,6 @@
-"""The other half of `benchmark assignment`, in an interpreter that has Ultralytics.
+"""The other half of `assignment.py`, in an interpreter that has Ultralytics.
 
-Run as a file, so that it needs nothing of boxloss: `python benchmark_assignment_peer.py inputs.npz
+Run as a file, so that it needs nothing of boxloss: `python assignment_peer.py inputs.npz
 outputs.npz`. For each line on stdin it assigns once and prints the seconds that it took.
 """
 

@@ -1,7 +1,7 @@
 """Box losses of several libraries on inputs that go wrong: docs/right.md.
 
-    python scripts/compare_peers.py                       # what is installed here, as Markdown
-    python scripts/compare_peers.py --write --python torchvision=.venv-torch/bin/python \
+    python scripts/benchmarks/compare_peers.py              # what is installed here, as Markdown
+    python scripts/benchmarks/compare_peers.py --write --python torchvision=.venv-torch/bin/python \
         --python tfa=.venv-addons/bin/python --python keras_cv=cv/bin/python
 
 A library that is not in this environment is run by the interpreter that `--python` names for it;
@@ -18,7 +18,7 @@ import sys
 
 import numpy as np
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "right.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "right.md"
 
 # case: what should be true, truth, prediction, the rule of `is_right`
 CASES = {
@@ -109,7 +109,7 @@ def boxloss_losses():
 
 def plain_losses():
     """The formulas as anyone would write them in TensorFlow."""
-    from boxloss.cli.benchmark_peers import PLAIN
+    from peers import PLAIN
 
     return {name: PLAIN[name] for name in ("giou", "ciou")}, _tensorflow
 
@@ -264,7 +264,7 @@ def tables(results):
     return "\n".join([*lines, f"Versions: {', '.join(versions)}.", ""])
 
 
-START, END = "<!-- made by scripts/compare_peers.py -->\n", "<!-- end -->\n"
+START, END = "<!-- made by scripts/benchmarks/compare_peers.py -->\n", "<!-- end -->\n"
 
 
 def elsewhere(library, python):

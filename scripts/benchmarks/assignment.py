@@ -14,6 +14,8 @@ import time
 
 import numpy as np
 
+from boxloss import cli
+
 HELP = "time task-aligned assignment beside Ultralytics' and compare what they assign"
 
 
@@ -142,7 +144,7 @@ def run(args):
 def _start_peer(python, folder, inputs):
     """(process that answers every line with seconds, None), or (None, why there is none)."""
     np.savez(folder / "inputs.npz", **inputs)
-    script = pathlib.Path(__file__).with_name("benchmark_assignment_peer.py")
+    script = pathlib.Path(__file__).with_name("assignment_peer.py")
     command = [python, str(script), str(folder / "inputs.npz"), str(folder / "outputs.npz")]
     pipe = subprocess.PIPE
     try:
@@ -153,3 +155,11 @@ def _start_peer(python, folder, inputs):
         if line.strip() == "ready":
             return peer, None
     return None, (peer.stderr.read().strip().splitlines() or ["no message"])[-1]
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/assignment.py", sys.modules[__name__], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

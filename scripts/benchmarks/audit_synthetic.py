@@ -1,4 +1,4 @@
-"""The synthetic part of `boxloss benchmark audit`: detectors that did not see what they judge."""
+"""The synthetic part of audit.py: detectors that did not see what they judge."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Who takes part in `benchmark losses`: each gives a function that runs loss and gradient once.
+"""Who takes part in `assignment.py`: each gives a function that runs loss and gradient once.
 
 `make(y_true, y_pred)` of numpy boxes (B, N, 4) returns a call without arguments that computes the
 mean of the loss over all boxes and its gradient with respect to `y_pred`, and waits for both.

@@ -9,6 +9,7 @@ import pathlib
 import statistics
 import sys
 
+from boxloss import cli
 from boxloss.cli import json_object
 from boxloss.cli.train import data_arguments, load_sets
 from boxloss.files import write_atomically, write_csv, write_json
@@ -211,3 +212,13 @@ def table(result):
 
 def _with_interval(value, half, sign=""):
     return f"{value:{sign}.3f}" + ("" if half is None else f" ± {half:.3f}")
+
+
+def main(argv=None):
+    return cli.run_module(
+        "scripts/benchmarks/training.py", sys.modules[__name__], argv, trains=True
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -3,9 +3,12 @@
 import pathlib
 import shutil
 import statistics
+import sys
 import tempfile
 
 import numpy as np
+
+from boxloss import cli
 
 HELP = "time the explorer page: ready, sorted, filtered, scrolled"
 
@@ -97,3 +100,11 @@ def made_up_report(boxes, seed=0):
     report = BoxReport.from_coco(truth, [], loss=None)
     report.rows, report.loss = rows, "1 - IoU"
     return report
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/page.py", sys.modules[__name__], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

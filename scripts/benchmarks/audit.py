@@ -1,4 +1,4 @@
-"""How well wrong labels are found: `boxloss benchmark audit`.
+"""How well wrong labels are found: `scripts/benchmarks/audit.py`.
 
 Labels are altered by `boxloss.noise`, detections stay the same; every method ranks the same boxes.
 Cells are means over the seeds, intervals are 95 % bootstrap intervals over images.
@@ -9,10 +9,11 @@ import pathlib
 import statistics
 import sys
 
+import audit_methods as methods
 import numpy as np
+from audit_measures import MEASURES, cell
 
-from boxloss.cli import benchmark_audit_methods as methods
-from boxloss.cli.benchmark_audit_measures import MEASURES, cell
+from boxloss import cli
 from boxloss.files import write_atomically
 
 HELP = "find label errors that were put in: AUROC, AP and recall beside other methods"
@@ -51,14 +52,14 @@ def run(args):
     given = args.truth is not None and args.detections is not None
     if given == (args.synthetic is not None) or (args.synthetic and args.out is None):
         raise ValueError(
-            "`boxloss benchmark audit` must get --truth and --detections, or --synthetic and "
+            "`scripts/benchmarks/audit.py` must get --truth and --detections, or --synthetic and "
             f"--out. Received: truth={args.truth!r}, detections={args.detections!r}, "
             f"synthetic={args.synthetic!r}, out={str(args.out) if args.out else None!r}"
         )
     if given:
         sets = {pathlib.Path(args.detections).stem: (_json(args.truth), _json(args.detections))}
     else:
-        from boxloss.cli.benchmark_audit_synthetic import synthetic_sets
+        from audit_synthetic import synthetic_sets
 
         sets = synthetic_sets(args)
     result = {"sets": {}, "absent": methods.absent()}
@@ -183,3 +184,11 @@ def _table(cells):
 def _interval(value):
     mean, low, high = value
     return f"{mean:.3f} ({low:.3f}–{high:.3f})"
+
+
+def main(argv=None):
+    return cli.run_module("scripts/benchmarks/audit.py", sys.modules[__name__], argv, trains=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
