@@ -1,6 +1,5 @@
 """Callbacks for anyone's Keras `fit`: losses of images, worst boxes, COCO metrics."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,10 +7,20 @@ import keras
 import numpy as np
 
 from boxloss import datasets, evaluation
+from boxloss.evaluation.results import as_results, coco_results
 from boxloss.files import write_csv
 from boxloss.losses import TensorLoss, Tensors
 from boxloss.tensors import checks, ops
 from boxloss.types import Found, PathLike, Row
+
+__all__ = [
+    "CocoEvaluation",
+    "ImageLossHistory",
+    "WorstBoxes",
+    "as_results",
+    "coco_results",
+    "predict_with_detector",
+]
 
 
 def _select(value, output):
@@ -171,40 +180,3 @@ class CocoEvaluation(keras.callbacks.Callback):
 def predict_with_detector(model: Any, images: Sequence[np.ndarray]) -> list[Found]:
     """All detections of a `Detector`, or of a model that has one as `detector`."""
     return getattr(model, "detector", model).predict(images, score_threshold=0.001)
-
-
-def coco_results(
-    dataset: datasets.DataSet, predict: Callable[[list], list[Found]], chunk: int = 16
-) -> list[Row]:
-    """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
-
-    An image that cannot be read has no detections; a line on stderr tells.
-    """
-    results = []
-    for start in range(0, len(dataset.records), chunk):
-        records, images = [], []
-        for record in dataset.records[start : start + chunk]:
-            try:
-                images.append(datasets.read_image(record.path))
-                records.append(record)
-            except (ValueError, OSError) as error:
-                print(f"{error} (counts as an image without detections)", file=sys.stderr)
-        for record, found in zip(records, predict(images) if images else [], strict=True):
-            results += as_results(record.image_id, found, dataset.category_ids)
-    return results
-
-
-def as_results(image_id: int | str, found: Found, category_ids: Sequence[int | str]) -> list[Row]:
-    """The detections of one image as COCO results: xywh in pixels of the image."""
-    results = []
-    for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):
-        x1, y1, x2, y2 = (float(side) for side in box)
-        results.append(
-            {
-                "image_id": image_id,
-                "category_id": category_ids[int(label)],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": float(score),
-            }
-        )
-    return results

@@ -11,8 +11,7 @@ import sys
 import numpy as np
 
 from boxloss.datasets import read_image
-from boxloss.datasets.folder import inside
-from boxloss.files import write_atomically
+from boxloss.files import inside, write_atomically
 from boxloss.report.drawing import illustrate, relative_errors
 
 SIDES = ("x1", "y1", "x2", "y2")

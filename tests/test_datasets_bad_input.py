@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from boxloss import datasets
-from boxloss.datasets import folder, voc
+from boxloss import datasets, files
+from boxloss.datasets import voc
 
 PICTURE = cv2.imencode(".png", np.full((30, 40, 3), 90, "uint8"))[1].tobytes()
 GOOD = {"id": 1, "image_id": 1, "category_id": 5, "bbox": [4, 5, 10, 12]}
@@ -372,7 +372,7 @@ def test_a_voc_file_of_a_missing_image_is_dropped(place):
 
 def test_a_huge_voc_file_is_dropped_unread(place, monkeypatch):
     path = write_voc(place, xml(" " * 5000))
-    monkeypatch.setattr(folder, "TEXT_LIMIT", 2000)
+    monkeypatch.setattr(files, "TEXT_LIMIT", 2000)
     line = f"{path}: file {READABLE}more than 2000 bytes"
     expect(place, place / "labels", [line], dropped=(1, 0))
 

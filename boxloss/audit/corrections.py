@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from boxloss.datasets.problems import one_line
-from boxloss.files import write_atomically
+from boxloss.files import one_line, write_atomically
 
 SIDES = ("x1", "y1", "x2", "y2")
 ACTIONS = {

@@ -29,10 +29,10 @@ def add_arguments(parser):
 
 def run(args):
     from boxloss import datasets
-    from boxloss.callbacks import as_results
     from boxloss.cli.evaluate import existing
     from boxloss.cli.train import tell_problems
     from boxloss.detector import load_detector
+    from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
 
     model = existing(args.run / args.model)

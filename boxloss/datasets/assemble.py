@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from boxloss.datasets import folder
+from boxloss import files
 from boxloss.datasets.header import BadImageError, read_header
-from boxloss.datasets.problems import one_line
 from boxloss.datasets.record import DataSet, Record
+from boxloss.files import one_line
 
 # Less than this beyond the border is rounding (VOC's one-based corners, YOLO's six digits).
 OVERHANG = 1.0
@@ -88,8 +88,8 @@ def find_image(image, root, seen, problems):
 def _locate(image, root, drop):
     for file_name in image.file_names:
         try:
-            return file_name, folder.inside(root, file_name)
-        except folder.OutsideFolderError:
+            return file_name, files.inside(root, file_name)
+        except files.OutsideFolderError:
             rule = "name a file inside the image folder"
             return drop(image.source, image.item, rule, f"file_name={file_name!r}")
         except FileNotFoundError:

@@ -4,8 +4,7 @@ import json
 import math
 
 from boxloss.datasets.annotated import AnnotatedBox, AnnotatedImage, Source
-from boxloss.datasets.problems import one_line
-from boxloss.files import write_atomically
+from boxloss.files import one_line, write_atomically
 
 
 def read(path, problems):

@@ -9,8 +9,8 @@ values, texts over several lines) is refused with its line number.
 import json
 import re
 
-from boxloss.datasets import folder
-from boxloss.datasets.problems import one_line, shortened
+from boxloss import files
+from boxloss.files import one_line, shortened
 
 QUOTED = r"""'(?:[^'\n]|'')*'|"(?:[^"\\\n]|\\.)*\""""
 START = r"""[^\s'"&*!|>%@`\[\]{},?#:-]"""  # what a plain text may start with
@@ -29,7 +29,7 @@ NAMES = re.compile(r"""(['"]?)names\1\s*:(?=\s|$)""")
 def read_names(path):
     """{class number: name} of the file at `path`. Raises ValueError `path: line n must ...`."""
     try:
-        text = folder.read_bytes(path).decode("utf-8-sig")
+        text = files.read_bytes(path).decode("utf-8-sig")
         return names_of(text)
     except UnicodeDecodeError as error:
         reason = f"file must be UTF-8 text. Received: {error}"

@@ -13,7 +13,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from boxloss.datasets.problems import one_line
+from boxloss.files import one_line
 
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; phones end at 50 megapixels
 TAIL = 65536

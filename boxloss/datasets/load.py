@@ -4,7 +4,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from boxloss.datasets import coco, folder, voc, yolo
+from boxloss import files
+from boxloss.datasets import coco, voc, yolo
 from boxloss.datasets.annotated import AnnotatedImage, Source
 from boxloss.datasets.assemble import assemble
 from boxloss.datasets.images import SUFFIXES
@@ -63,7 +64,7 @@ def guess(annotations):
         formats = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
         found = formats.get(annotations.suffix.lower())
     else:
-        names = folder.walk(annotations)
+        names = files.walk(annotations)
         top = [name for name in names if "/" not in name]
         if any(map(voc.is_xml, top)):
             found = "voc"
@@ -121,7 +122,7 @@ def load_images(path: PathLike, strict: bool = False) -> DataSet:
         root, names = path.parent, [path.name]
     else:
         root = existing_folder("images", path)
-        names = [name for name in folder.walk(root) if name.lower().endswith(SUFFIXES)]
+        names = [name for name in files.walk(root) if name.lower().endswith(SUFFIXES)]
     images = [
         AnnotatedImage(str(path), f"image {name!r}", [name], number, "xyxy")
         for number, name in enumerate(names, 1)

@@ -1,9 +1,8 @@
 """What is wrong with a data set: one line a problem, collected, or raised under `strict`."""
 
-import collections
 from dataclasses import dataclass
 
-RECEIVED_LENGTH = 160
+from boxloss.files import one_line, shortened
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,3 @@ class Problems:
         self.dropped["images"] += images
         self.dropped["boxes"] += boxes
         self.clipped += clipped
-
-    def by_rule(self):
-        """How many items broke each rule, the most frequent first."""
-        return dict(collections.Counter(problem.rule for problem in self.found).most_common())
-
-
-def one_line(text):
-    """`text` as it is, or its escaped form where a control character would break the line."""
-    text = str(text)
-    return text if text.isprintable() else repr(text)
-
-
-def shortened(text):
-    text = one_line(text)
-    return text if len(text) <= RECEIVED_LENGTH else text[:RECEIVED_LENGTH] + "…"

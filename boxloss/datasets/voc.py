@@ -6,11 +6,10 @@ import xml.parsers.expat
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from boxloss.datasets import folder
+from boxloss import files
 from boxloss.datasets.annotated import AnnotatedBox, AnnotatedImage, Source
 from boxloss.datasets.images import SUFFIXES
-from boxloss.datasets.problems import one_line
-from boxloss.files import write_atomically
+from boxloss.files import one_line, write_atomically
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -52,8 +51,8 @@ def _tree(root, name, problems):
     """The root element of a file, or None after a report."""
     path = root / name
     try:
-        tree = parse(folder.read_bytes(folder.inside(root, name)))
-    except folder.OutsideFolderError:
+        tree = parse(files.read_bytes(files.inside(root, name)))
+    except files.OutsideFolderError:
         rule, received = "lie inside its folder", "a symbolic link out of it"
     except (ValueError, OSError) as error:
         rule, received = "be a readable XML file without a document type", one_line(error)

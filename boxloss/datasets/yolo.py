@@ -13,12 +13,11 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from boxloss.datasets import folder
+from boxloss import files
 from boxloss.datasets.annotated import AnnotatedBox, AnnotatedImage, Source
 from boxloss.datasets.data_yaml import read_names
 from boxloss.datasets.images import SUFFIXES
-from boxloss.datasets.problems import one_line
-from boxloss.files import write_atomically
+from boxloss.files import one_line, write_atomically
 
 FIELDS = "have a class number, then x_center y_center width height"
 YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
@@ -38,7 +37,7 @@ def read(root, annotations, problems, class_names=None):
     class_names: the names of the numbers where no file tells them.
     """
     root = pathlib.Path(root)
-    names = [name for name in folder.walk(root) if name.lower().endswith(SUFFIXES)]
+    names = [name for name in files.walk(root) if name.lower().endswith(SUFFIXES)]
     labels = find_labels(root, annotations, names)
     categories = _categories(root, annotations, labels, class_names, problems)
     return Source(_images(root, names, labels, categories, class_names, problems), categories)
@@ -102,7 +101,7 @@ def _categories(root, annotations, labels, class_names, problems):
         named = read_names(path)
     elif listed.is_file() and not listed.is_symlink():
         path = listed
-        lines = folder.read_bytes(listed).decode("utf-8", "replace").splitlines()
+        lines = files.read_bytes(listed).decode("utf-8", "replace").splitlines()
         named = {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     else:
         return dict(enumerate(class_names or []))
@@ -139,9 +138,9 @@ def _lines(labels, name, source, problems):
     if name not in labels.names:
         return []
     try:
-        data = folder.read_bytes(folder.inside(labels.base, labels.names[name]))
+        data = files.read_bytes(files.inside(labels.base, labels.names[name]))
         text = data.decode("utf-8-sig")
-    except folder.OutsideFolderError:
+    except files.OutsideFolderError:
         problems.add(source, "file", "lie inside its folder", "a symbolic link out of it")
         return []
     except (ValueError, OSError) as error:
@@ -154,7 +153,7 @@ def _report_orphans(labels, problems):
     """Label files in the label folders for which there is no image."""
     used = set(labels.names.values())
     folders = {os.path.dirname(name) for name in used}
-    for name in folder.walk(labels.base):
+    for name in files.walk(labels.base):
         other = not name.endswith(".txt") or os.path.basename(name) == "classes.txt"
         if not other and name not in used and os.path.dirname(name) in folders:
             rule = "have an image of the same name"

@@ -5,8 +5,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from boxloss.datasets.problems import one_line, shortened
-from boxloss.files import write_csv
+from boxloss.files import one_line, shortened, write_csv
 from boxloss.types import PathLike, Row
 
 NAMES = ("image_id", "file_name", "annotation_id", "class")

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from boxloss.datasets import DataSet
-from boxloss.datasets.problems import one_line, shortened
+from boxloss.files import one_line, shortened
 from boxloss.types import PathLike, Row
 
 

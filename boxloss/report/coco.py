@@ -4,10 +4,10 @@ import os
 
 from boxloss import evaluation
 from boxloss.datasets import DataSet, load, read_image
-from boxloss.datasets.folder import inside
 from boxloss.datasets.load import existing_folder
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.table import best_threshold, box_loss, measure
+from boxloss.files import inside
 
 SIDES = ("x1", "y1", "x2", "y2")
 

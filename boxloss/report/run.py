@@ -4,10 +4,9 @@ import csv
 import json
 import math
 
-from boxloss.datasets.folder import inside
 from boxloss.datasets.header import read_header
-from boxloss.datasets.problems import one_line, shortened
 from boxloss.evaluation.boxes_csv import NUMBERS, TEXTS
+from boxloss.files import inside, one_line, shortened
 from boxloss.report.coco import read_inside, sized_images
 
 CSV_LIMIT = 2**20  # characters of one field

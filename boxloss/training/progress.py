@@ -8,7 +8,8 @@ import time
 import keras
 import numpy as np
 
-from boxloss import callbacks, evaluation
+from boxloss import evaluation
+from boxloss.evaluation.results import coco_results
 from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint
@@ -164,7 +165,7 @@ class Progress(keras.callbacks.Callback):
             return
         with averaged(self.model):
             detector = self.model.detector
-            results = callbacks.coco_results(
+            results = coco_results(
                 self.validation, lambda images: detector.predict(images, score_threshold=0.001)
             )
             metrics = evaluation.coco_metrics(self.validation, results)

@@ -7,8 +7,9 @@ import sys
 
 import keras
 
-from boxloss import callbacks, datasets, evaluation
+from boxloss import datasets, evaluation
 from boxloss.detector import Detector, load_detector
+from boxloss.evaluation.results import coco_results
 from boxloss.files import write_atomically, write_json
 from boxloss.losses import mining
 from boxloss.training import devices
@@ -218,9 +219,7 @@ def finish(detector, out, validation_set, options, progress, batches):
 
 def evaluate(detector, dataset, out, loss="ciou"):
     """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
-    results = callbacks.coco_results(
-        dataset, lambda images: detector.predict(images, score_threshold=0.001)
-    )
+    results = coco_results(dataset, lambda images: detector.predict(images, score_threshold=0.001))
     metrics = evaluation.coco_metrics(dataset, results)
     rows = evaluation.error_table(dataset, results, loss=loss)
     evaluation.write_boxes_csv(rows, out / "boxes.csv")

@@ -7,8 +7,7 @@ import importlib.resources
 import math
 import pathlib
 
-from boxloss.datasets.problems import one_line
-from boxloss.files import write_atomically
+from boxloss.files import one_line, write_atomically
 from boxloss.report.page.content import as_json, page_content
 from boxloss.report.page.crops import write_pictures
 

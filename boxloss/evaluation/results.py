@@ -1,0 +1,44 @@
+"""Predictions of a model as COCO results: the list of dicts that every evaluation reads."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from boxloss import datasets
+from boxloss.types import Found, Row
+
+
+def coco_results(
+    dataset: datasets.DataSet, predict: Callable[[list], list[Found]], chunk: int = 16
+) -> list[Row]:
+    """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
+
+    An image that cannot be read has no detections; a line on stderr tells.
+    """
+    results = []
+    for start in range(0, len(dataset.records), chunk):
+        records, images = [], []
+        for record in dataset.records[start : start + chunk]:
+            try:
+                images.append(datasets.read_image(record.path))
+                records.append(record)
+            except (ValueError, OSError) as error:
+                print(f"{error} (counts as an image without detections)", file=sys.stderr)
+        for record, found in zip(records, predict(images) if images else [], strict=True):
+            results += as_results(record.image_id, found, dataset.category_ids)
+    return results
+
+
+def as_results(image_id: int | str, found: Found, category_ids: Sequence[int | str]) -> list[Row]:
+    """The detections of one image as COCO results: xywh in pixels of the image."""
+    results = []
+    for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):
+        x1, y1, x2, y2 = (float(side) for side in box)
+        results.append(
+            {
+                "image_id": image_id,
+                "category_id": category_ids[int(label)],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(score),
+            }
+        )
+    return results
