@@ -11,7 +11,7 @@ from boxloss.evaluation.results import as_results, coco_results
 from boxloss.files import write_csv
 from boxloss.losses import TensorLoss, Tensors
 from boxloss.tensors import checks, ops
-from boxloss.types import Found, PathLike, Row
+from boxloss.types import Entry, Found, PathLike
 
 __all__ = [
     "CocoEvaluation",
@@ -119,7 +119,7 @@ class WorstBoxes(_AfterEpoch):
         super().__init__(loss, x, y, output, every, batch_size)
         checks.one_of("loss.kind", loss.kind, ("box", "distribution", "uncertainty"))
         self.count, self.path, self.names = count, path, names
-        self.boxes: list[Row] = []
+        self.boxes: list[Entry] = []
 
     def look(self, epoch: int) -> None:
         tensors = self.tensors()

@@ -16,7 +16,7 @@ Terms: TypeAlias = dict[str, Tensor]  # the named addends of a loss
 ImageShape: TypeAlias = Sequence[float] | Tensor  # (height, width), or a tensor (B, 2)
 Config: TypeAlias = dict[str, Any]  # what Keras saves of an object
 PathLike: TypeAlias = str | os.PathLike[str]
-Row: TypeAlias = dict[str, Any]  # one line of a table
+Entry: TypeAlias = dict[str, Any]  # a COCO result, or one line of a table
 Found: TypeAlias = dict[str, np.ndarray]  # boxes, labels and scores that were found in an image
 # uint8 RGB (B, H, W, 3), or a list of (H, W, 3) of any sizes, or of paths.
 Pictures: TypeAlias = np.ndarray | Sequence[np.ndarray | PathLike]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boxloss.evaluation.row import SIDES
 from boxloss.files import one_line, write_atomically
 
-SIDES = ("x1", "y1", "x2", "y2")
 ACTIONS = {
     "shift": "move",
     "resize": "move",

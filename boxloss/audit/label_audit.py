@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxloss import evaluation
-from boxloss.audit.corrections import SIDES, corrected, correction, cut, write_new
+from boxloss.audit.corrections import corrected, correction, cut, write_new
 from boxloss.audit.evidence import gather, uncovered
 from boxloss.audit.scores import (
     HISTORY_WEIGHT,
@@ -20,10 +20,10 @@ from boxloss.audit.scores import (
 )
 from boxloss.audit.source import open_truth
 from boxloss.audit.table import write_audit_csv
+from boxloss.evaluation.row import SIDES, Row, size_of
 from boxloss.evaluation.sides import DetectionsLike, TruthLike
-from boxloss.evaluation.table import make_row
 from boxloss.report import BoxReport
-from boxloss.types import PathLike, Row
+from boxloss.types import Entry, PathLike
 
 if TYPE_CHECKING:
     from boxloss.losses import BoxLoss
@@ -44,8 +44,8 @@ class LabelAudit:
             none of the boxes.
 
     Attributes:
-        rows: list of dicts, the most suspicious first: one an annotation that counts, one a place
-            where an object may be missing. See `table`.
+        rows: list of `evaluation.Row`, the most suspicious first: one per annotation that counts,
+            one per place where an object may be missing. See `table`.
         scores: {kind: (n,)} decades of each annotation, in the order of the truth, 0 for "missing".
         history: (n,) decades of the training history, 0 without.
         suspicion: (n,), the largest of the kinds', and half of the history's on top. places: (k,)
@@ -107,13 +107,15 @@ class LabelAudit:
         rows = [self._annotation_row(i) for i in counted]
         rows += [self._place_row(i) for i in range(len(places))]
         rows.sort(key=lambda row: -row["suspicion"])
-        return [{"rank": rank} | row for rank, row in enumerate(rows, 1)]
+        for rank, row in enumerate(rows, 1):
+            row["rank"] = rank
+        return rows
 
     def _annotation_row(self, i):
         owner, truth = int(self._evidence.owner[i]), self.truth
         row = self._row(i, owner)
-        row["iou"] = float(self._evidence.iou[i]) if owner >= 0 else None
-        row |= {"suspicion": float(self.suspicion[i]), "suspected": self._suspected[i]}
+        row.iou = float(self._evidence.iou[i]) if owner >= 0 else None
+        row.extra |= {"suspicion": float(self.suspicion[i]), "suspected": self._suspected[i]}
         change = correction(
             self._suspected[i],
             truth.label[i],
@@ -126,36 +128,41 @@ class LabelAudit:
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
         if self._past is not None:
             scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
-        return row | scores | self._correction(change) | {"position": int(i)}
+        row.extra |= scores | self._correction(change) | {"position": int(i)}
+        return row
 
     def _place_row(self, j):
         found = int(self.places[j])
         score = float(self.place_scores[j])
-        row = self._row(-1, found) | {"suspicion": score, "suspected": "missing"}
+        row = self._row(-1, found)
+        row.extra |= {"suspicion": score, "suspected": "missing"}
         change = correction(
             "missing", None, None, self.detections.label[found], self.detections.xyxy[found], None
         )
         change = cut(change, self.truth.images[self.detections.image[found]])
         scores = dict.fromkeys([f"suspicion_{kind}" for kind in KINDS], 0.0)
         scores["suspicion_missing"] = score
-        return row | scores | self._correction(change) | {"position": None}
+        row.extra |= scores | self._correction(change) | {"position": None}
+        return row
 
     def _row(self, true, found):
         truth, detections = self.truth, self.detections
         own = true >= 0
         predicted = truth.class_names[detections.label[found]] if found >= 0 else None
-        return make_row(
-            own=own,
-            image=truth.images[truth.image[true] if own else detections.image[found]],
+        image = truth.images[truth.image[true] if own else detections.image[found]]
+        return Row(
+            about="truth" if own else "prediction",
+            image_id=image["id"],
+            file_name=image["file_name"],
             annotation_id=truth.annotation_ids[true] if own else None,
             detection=int(detections.position[found]) if found >= 0 else None,
-            name=truth.class_names[truth.label[true]] if own else predicted,
-            predicted=predicted,
+            class_name=truth.class_names[truth.label[true]] if own else predicted,
+            prediction_class=predicted,
             kind=self._kind(true, found) if own else "bkg",
-            area=float(truth.area[true] if own else np.prod(detections.xywh[found, 2:])),
+            size=size_of(truth.area[true] if own else np.prod(detections.xywh[found, 2:])),
             score=float(detections.score[found]) if found >= 0 else None,
-            truth=truth.xyxy[true] if own else None,
-            prediction=detections.xyxy[found] if found >= 0 else None,
+            truth=tuple(truth.xyxy[true].tolist()) if own else None,
+            prediction=tuple(detections.xyxy[found].tolist()) if found >= 0 else None,
         )
 
     def _kind(self, true, found):
@@ -182,8 +189,8 @@ class LabelAudit:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def table(self) -> list[Row]:
-        """The rows as a list of dicts (a copy), the most suspicious first.
+    def table(self) -> list[Entry]:
+        """A copy of the rows as plain dicts, the most suspicious first.
 
         The keys of `evaluation.error_table` with the annotation as truth and its own detection as
         prediction (box_error is None), and
@@ -193,13 +200,13 @@ class LabelAudit:
         as it should be, by the detection. position: place of the annotation in the file.
         With a history: suspicion_history, and its columns as history_mean_error and so on.
         """
-        return [dict(row) for row in self.rows]
+        return [{"rank": row["rank"]} | dict(row) for row in self.rows]
 
     def image_scores(self) -> dict[Any, float]:
         """{image id: the largest suspicion in it}, 0 for images without any box."""
         scores = {image["id"]: 0.0 for image in self.truth.images}
         for row in self.rows:
-            scores[row["image_id"]] = max(scores[row["image_id"]], row["suspicion"])
+            scores[row.image_id] = max(scores[row.image_id], row["suspicion"])
         return scores
 
     def suspects(self, correct_from: float = SUSPECT) -> list[Row]:

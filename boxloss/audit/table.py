@@ -1,9 +1,9 @@
 """audit.csv: the ranked table as a file."""
 
 from boxloss.audit.scores import KINDS
+from boxloss.evaluation.row import SIDES
 from boxloss.files import write_csv
 
-SIDES = ("x1", "y1", "x2", "y2")
 BOXES = tuple(
     f"{box}_{side}" for box in ("truth", "prediction", "error", "corrected") for side in SIDES
 )

@@ -13,18 +13,21 @@ from boxloss.evaluation.box_history import (
 from boxloss.evaluation.boxes_csv import write_boxes_csv
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics
+from boxloss.evaluation.row import Row
 from boxloss.evaluation.sides import Detections, Truth
-from boxloss.evaluation.table import KINDS, best_threshold, error_table
+from boxloss.evaluation.table import KINDS, best_threshold, error_rows, error_table
 
 __all__ = [
     "HISTORY_COLUMNS",
     "KINDS",
     "Detections",
     "Matches",
+    "Row",
     "Truth",
     "add_history",
     "best_threshold",
     "coco_metrics",
+    "error_rows",
     "error_table",
     "match",
     "read_box_history",

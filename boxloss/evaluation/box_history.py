@@ -3,10 +3,11 @@
 import csv
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
+from typing import Any
 
 from boxloss.files import one_line, shortened, write_csv
-from boxloss.types import PathLike, Row
+from boxloss.types import Entry, PathLike
 
 NAMES = ("image_id", "file_name", "annotation_id", "class")
 NUMBERS = (
@@ -16,7 +17,7 @@ NUMBERS = (
 HISTORY_COLUMNS = (*NAMES, *NUMBERS)
 
 
-def write_box_history(rows: Iterable[Row], path: PathLike) -> None:
+def write_box_history(rows: Iterable[Entry], path: PathLike) -> None:
     """Write dicts with the keys of `HISTORY_COLUMNS` as CSV; None is an empty field.
 
     Numbers have 6 significant digits.
@@ -30,7 +31,7 @@ def _text(value):
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
-def read_box_history(path: PathLike) -> dict[tuple[str, str], Row]:
+def read_box_history(path: PathLike) -> dict[tuple[str, str], Entry]:
     """{(image id, annotation id), both as text: {"history_epochs": ..., ...}} of a run.
 
     path: a box_history.csv, or the run folder that holds one. Numbers are floats, None where the
@@ -69,7 +70,9 @@ def _number(path, line, name, text):
         ) from None
 
 
-def add_history(rows: Iterable[Row], history: dict[tuple[str, str], Row]) -> int:
+def add_history(
+    rows: Iterable[MutableMapping[str, Any]], history: dict[tuple[str, str], Entry]
+) -> int:
     """Give the rows of true boxes the numbers of `read_box_history`; returns how many had any.
 
     Every row gets the keys, None where the run did not see the box.

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from boxloss import datasets
-from boxloss.types import Found, Row
+from boxloss.types import Entry, Found
 
 
 def coco_results(
     dataset: datasets.DataSet, predict: Callable[[list], list[Found]], chunk: int = 16
-) -> list[Row]:
+) -> list[Entry]:
     """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
 
     An image that cannot be read has no detections; a line on stderr tells.
@@ -28,7 +28,7 @@ def coco_results(
     return results
 
 
-def as_results(image_id: int | str, found: Found, category_ids: Sequence[int | str]) -> list[Row]:
+def as_results(image_id: int | str, found: Found, category_ids: Sequence[int | str]) -> list[Entry]:
     """The detections of one image as COCO results: xywh in pixels of the image."""
     results = []
     for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):

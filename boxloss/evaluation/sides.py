@@ -12,7 +12,7 @@ import numpy as np
 
 from boxloss.datasets import DataSet
 from boxloss.files import one_line, shortened
-from boxloss.types import PathLike, Row
+from boxloss.types import Entry, PathLike
 
 
 @dataclass(eq=False)
@@ -105,7 +105,7 @@ class Detections:
 
 
 TruthLike: TypeAlias = Truth | DataSet | dict[str, Any] | PathLike  # a COCO dict, or its path
-DetectionsLike: TypeAlias = Detections | list[Row] | PathLike  # COCO results, or their path
+DetectionsLike: TypeAlias = Detections | list[Entry] | PathLike  # COCO results, or their path
 
 
 def corners(xywh):

@@ -6,16 +6,14 @@ import numpy as np
 
 from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
 from boxloss.evaluation.matching import Matches, match
+from boxloss.evaluation.row import Row, size_of
 from boxloss.evaluation.sides import Detections, DetectionsLike, Truth, TruthLike
-from boxloss.types import Row
+from boxloss.types import Entry
 
 if TYPE_CHECKING:
     from boxloss.losses import BoxLoss
 
-SIDES = ("x1", "y1", "x2", "y2")
-SMALL, LARGE = 32**2, 96**2  # COCO's limits of area in square pixels
-
-__all__ = ["BACKGROUND_IOU", "KINDS", "best_threshold", "error_table", "size_of"]
+__all__ = ["BACKGROUND_IOU", "KINDS", "best_threshold", "error_rows", "error_table"]
 
 
 def error_table(
@@ -24,8 +22,8 @@ def error_table(
     loss: "str | BoxLoss | None" = "ciou",
     iou_threshold: float = 0.5,
     score_threshold: float | None = None,
-) -> list[Row]:
-    """A list of dicts, one a true box (in the order of the truth), then one a false prediction.
+) -> list[Entry]:
+    """A list of dicts: one per true box, in the order of the truth, then one per false detection.
 
     truth: DataSet, COCO dict or path; detections: list of COCO results or path.
     loss: a name, a Loss of kind "box" in xyxy, or None for no `box_error` and terms.
@@ -41,6 +39,18 @@ def error_table(
     iou, box_error, term_*: None where one of the two boxes is missing.
     size: COCO's small, medium or large, by the true box where there is one.
     """
+    rows = error_rows(truth, detections, loss, iou_threshold, score_threshold)
+    return [dict(row) for row in rows]
+
+
+def error_rows(
+    truth: TruthLike,
+    detections: DetectionsLike,
+    loss: "str | BoxLoss | None" = "ciou",
+    iou_threshold: float = 0.5,
+    score_threshold: float | None = None,
+) -> list[Row]:
+    """The rows of `error_table` as a list of `Row`, for whoever goes on computing with them."""
     truth = Truth.of(truth)
     detections = Detections.of(detections, truth)
     matches = match(truth, detections, iou_threshold)
@@ -48,7 +58,7 @@ def error_table(
         score_threshold = best_threshold(truth, detections, matches)
     pairs = classify(truth, detections, matches, iou_threshold, score_threshold)
     rows = [_row(truth, detections, *pair) for pair in pairs]
-    measure(rows, loss)
+    measure(rows, None if loss is None else box_loss(loss))
     return rows
 
 
@@ -68,75 +78,46 @@ def best_threshold(truth: Truth, detections: Detections, matches: Matches) -> fl
     return float(scores[order][np.argmax(f1)])
 
 
-def size_of(area):
-    return "small" if area < SMALL else "medium" if area <= LARGE else "large"
-
-
 def _row(truth, detections, kind, true, found, own):
     """One row; `true` and `found` are positions or -1; `own`: the row of a true box."""
     names = truth.class_names
     predicted = names[detections.label[found]] if found >= 0 else None
-    return make_row(
-        own,
-        truth.images[truth.image[true] if true >= 0 else detections.image[found]],
-        truth.annotation_ids[true] if true >= 0 else None,
-        int(detections.position[found]) if found >= 0 else None,
-        names[truth.label[true]] if own else predicted,
-        predicted,
-        kind,
-        float(truth.area[true] if true >= 0 else np.prod(detections.xywh[found, 2:])),
-        float(detections.score[found]) if found >= 0 else None,
-        truth.xyxy[true] if true >= 0 else None,
-        detections.xyxy[found] if found >= 0 else None,
+    image = truth.images[truth.image[true] if true >= 0 else detections.image[found]]
+    area = truth.area[true] if true >= 0 else np.prod(detections.xywh[found, 2:])
+    return Row(
+        about="truth" if own else "prediction",
+        image_id=image["id"],
+        file_name=image["file_name"],
+        annotation_id=truth.annotation_ids[true] if true >= 0 else None,
+        detection=int(detections.position[found]) if found >= 0 else None,
+        class_name=names[truth.label[true]] if own else predicted,
+        prediction_class=predicted,
+        kind=kind,
+        size=size_of(area),
+        score=float(detections.score[found]) if found >= 0 else None,
+        truth=tuple(truth.xyxy[true].tolist()) if true >= 0 else None,
+        prediction=tuple(detections.xyxy[found].tolist()) if found >= 0 else None,
     )
 
 
-def make_row(
-    own, image, annotation_id, detection, name, predicted, kind, area, score, truth, prediction
-):
-    """A row of the table without the numbers of a loss; boxes are float64 (4,) xyxy or None."""
-    return {
-        "row": "truth" if own else "prediction",
-        "image_id": image["id"],
-        "file_name": image["file_name"],
-        "annotation_id": annotation_id,
-        "detection": detection,
-        "class": name,
-        "prediction_class": predicted,
-        "kind": kind,
-        "size": size_of(area),
-        "score": score,
-        **_corners("truth", truth),
-        **_corners("prediction", prediction),
-        **_corners("error", None if truth is None or prediction is None else prediction - truth),
-        "iou": None,
-        "box_error": None,
-    }
-
-
-def _corners(prefix, box):
-    values = [None] * 4 if box is None else box.tolist()
-    return {f"{prefix}_{side}": value for side, value in zip(SIDES, values, strict=True)}
-
-
-def measure(rows, loss):
+def measure(rows: list[Row], loss: "BoxLoss | None") -> None:
     """Fill iou, box_error and terms of the rows that have both boxes."""
-    pairs = [row for row in rows if row["error_x1"] is not None]
+    pairs = [row for row in rows if row.error is not None]
     true, predicted = (
-        np.array([[row[f"{which}_{side}"] for side in SIDES] for row in pairs]).reshape(-1, 4)
-        for which in ("truth", "prediction")
+        np.array([getattr(row, box) for row in pairs], "float64").reshape(-1, 4)
+        for box in ("truth", "prediction")
     )
     for row, value in zip(pairs, iou_of_pairs(true, predicted), strict=True):
-        row["iou"] = float(value)
+        row.iou = float(value)
     if loss is None:
         return
-    tensors = box_loss(loss).tensors(true[:, None], predicted[:, None]).numpy()
-    terms = {f"term_{name}": value[:, 0].tolist() for name, value in tensors.terms.items()}
+    tensors = loss.tensors(true[:, None], predicted[:, None]).numpy()
+    terms = {name: value[:, 0].tolist() for name, value in tensors.terms.items()}
     for row in rows:
-        row.update(dict.fromkeys(terms))
+        row.terms = dict.fromkeys(terms)  # every row has the columns
     for i, (row, error) in enumerate(zip(pairs, tensors.box_errors[:, 0].tolist(), strict=True)):
-        row["box_error"] = error
-        row.update({name: values[i] for name, values in terms.items()})
+        row.box_error = error
+        row.terms = {name: values[i] for name, values in terms.items()}
 
 
 def iou_of_pairs(a, b):

@@ -6,7 +6,8 @@ from boxloss import losses
 from boxloss.datasets import read_image
 from boxloss.datasets.header import read_header
 from boxloss.evaluation.kinds import BACKGROUND_IOU
-from boxloss.evaluation.table import iou_of_pairs, make_row
+from boxloss.evaluation.row import Row, size_of
+from boxloss.evaluation.table import iou_of_pairs
 from boxloss.tensors.boxes import is_relative, to_xyxy
 from boxloss.tensors.checks import fraction, one_of
 
@@ -52,21 +53,23 @@ def report_of_arrays(
         iou = float(iou_of_pairs(_ordered(true[i, j])[None], _ordered(predicted[i, j])[None])[0])
         label = int(labels[i, j])
         found = label if predicted_labels is None else int(predicted_labels[i, j])
-        row = make_row(
-            own=True,
-            image=entries[i],
+        row = Row(
+            about="truth",
+            image_id=entries[i]["id"],
+            file_name=entries[i]["file_name"],
             annotation_id=int(i * n + j + 1),
             detection=int(i * n + j),
-            name=class_names[label],
-            predicted=class_names[found],
+            class_name=class_names[label],
+            prediction_class=class_names[found],
             kind=_kind(iou, label == found, iou_threshold),
-            area=float(np.prod(np.maximum(true[i, j, 2:] - true[i, j, :2], 0))),
+            size=size_of(np.prod(np.maximum(true[i, j, 2:] - true[i, j, :2], 0))),
             score=None if scores is None else float(scores[i, j]),
-            truth=true[i, j],
-            prediction=predicted[i, j],
+            truth=tuple(true[i, j].tolist()),
+            prediction=tuple(predicted[i, j].tolist()),
+            iou=iou,
+            box_error=float(tensors.box_errors[i, j]),
+            terms={name: float(value[i, j]) for name, value in tensors.terms.items()},
         )
-        row["iou"], row["box_error"] = iou, float(tensors.box_errors[i, j])
-        row.update({f"term_{name}": float(v[i, j]) for name, v in tensors.terms.items()})
         rows.append(row)
     return {
         "rows": rows,

@@ -2,17 +2,18 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from boxloss import evaluation
+from boxloss.evaluation.row import Row
 from boxloss.evaluation.sides import DetectionsLike, TruthLike
 from boxloss.files import write_atomically
 from boxloss.report import coco, run
 from boxloss.report.page import write_page
-from boxloss.types import ArrayLike, PathLike, Pictures, Row
+from boxloss.types import ArrayLike, Entry, PathLike, Pictures
 
 if TYPE_CHECKING:
     from boxloss.losses import BoxLoss
@@ -37,8 +38,9 @@ class BoxReport:
         class_names: list of names. file_names: B names to show; never opened.
         iou_threshold: from here on a box counts as found.
 
-    Attributes: rows (list of dicts), images (list of dicts id, file_name, width, height),
-    class_names, category_ids, loss (its name), title; dropped (how many images, boxes and
+    Attributes: rows (list of `evaluation.Row`, which are read and written as dicts too), images
+    (list of dicts id, file_name, width, height), class_names, category_ids, loss (its name), title;
+    dropped (how many images, boxes and
     detections were given and are not in it) and problems (a line for each broken image or box).
     """
 
@@ -142,7 +144,7 @@ class BoxReport:
     @classmethod
     def from_rows(
         cls,
-        rows: list[Row],
+        rows: Iterable[Row | Mapping[str, Any]],
         truth: TruthLike,
         images: PathLike | None = None,
         *,
@@ -169,18 +171,26 @@ class BoxReport:
         """
         return evaluation.add_history(self.rows, evaluation.read_box_history(history))
 
+    @property
+    def rows(self) -> list[Row]:
+        return self._rows
+
+    @rows.setter
+    def rows(self, rows: Iterable[Row | Mapping[str, Any]]) -> None:
+        self._rows = [Row.of(row) for row in rows]
+
     # What it gives --------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def table(self) -> list[Row]:
-        """The rows, as a list of dicts (a copy)."""
+    def table(self) -> list[Entry]:
+        """A copy of the rows, as plain dicts."""
         return [dict(row) for row in self.rows]
 
     def counts(self) -> dict[str, int]:
         """How many rows there are of each kind."""
-        kinds = [row["kind"] for row in self.rows]
+        kinds = [row.kind for row in self.rows]
         return {kind: kinds.count(kind) for kind in evaluation.KINDS}
 
     def subtitle(self) -> str:

@@ -6,10 +6,9 @@ from boxloss import evaluation
 from boxloss.datasets import DataSet, load, read_image
 from boxloss.datasets.load import existing_folder
 from boxloss.evaluation.matching import match
+from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import best_threshold, box_loss, measure
 from boxloss.files import inside
-
-SIDES = ("x1", "y1", "x2", "y2")
 
 
 def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold):
@@ -25,7 +24,7 @@ def report_of_coco(truth, detections, images, loss, iou_threshold, score_thresho
         matches = match(truth, detections, iou_threshold)
         score_threshold = best_threshold(truth, detections, matches)
     loss = None if loss is None else box_loss(loss)
-    rows = evaluation.error_table(truth, detections, loss, iou_threshold, score_threshold)
+    rows = evaluation.error_rows(truth, detections, loss, iou_threshold, score_threshold)
     parts = _parts(rows, truth, pictures, loss, score_threshold)
     return parts | {"problems": [str(problem) for problem in problems], "dropped": dropped}
 
@@ -34,7 +33,8 @@ def report_of_rows(rows, truth, images, loss):
     """The parts of a BoxReport; arguments as `BoxReport.from_rows` says."""
     pictures = pictures_of(truth, images)
     truth = evaluation.Truth.of(truth)
-    rows = [dict(row) for row in rows]
+    # Copies, because `measure` writes into them.
+    rows = [Row.of(dict(row)) for row in rows]
     loss = None if loss is None else box_loss(loss)
     measure(rows, loss)
     return _parts(rows, truth, pictures, loss, None)
@@ -82,11 +82,10 @@ def sized_images(images, rows, pictures):
     """The images with width and height: as told, else the picture's, else around the boxes."""
     far = {}
     for row in rows:
-        for prefix in ("truth", "prediction"):
-            if row[f"{prefix}_x2"] is not None:
-                x, y = far.get(row["image_id"], (1, 1))
-                corner = row[f"{prefix}_x2"], row[f"{prefix}_y2"]
-                far[row["image_id"]] = (max(x, corner[0]), max(y, corner[1]))
+        for box in (row.truth, row.prediction):
+            if box is not None and None not in box[2:]:
+                x, y = far.get(row.image_id, (1, 1))
+                far[row.image_id] = (max(x, box[2]), max(y, box[3]))
     sized = []
     for i, image in enumerate(images):
         size = image["width"], image["height"]
@@ -103,20 +102,20 @@ def coco_of_report(report):
     category_of = dict(zip(report.class_names, report.category_ids, strict=True))
     annotations, predictions = [], []
     for row in report.rows:
-        own = row["row"] == "truth"
-        corners = [row[f"{'truth' if own else 'prediction'}_{side}"] for side in SIDES]
-        bbox = [*corners[:2], corners[2] - corners[0], corners[3] - corners[1]]
+        own = row.about == "truth"
+        x1, y1, x2, y2 = row.truth if own else row.prediction
+        bbox = [x1, y1, x2 - x1, y2 - y1]
         entry = {
-            "image_id": row["image_id"],
-            "category_id": category_of[row["class"]],
+            "image_id": row.image_id,
+            "category_id": category_of[row.class_name],
             "bbox": bbox,
             **_numbers(row),
         }
         if own:
             area = bbox[2] * bbox[3]
-            annotations.append({"id": row["annotation_id"], **entry, "area": area, "iscrowd": 0})
+            annotations.append({"id": row.annotation_id, **entry, "area": area, "iscrowd": 0})
         else:
-            predictions.append({**entry, "score": row["score"]})
+            predictions.append({**entry, "score": row.score})
     return {
         "images": [dict(image) for image in report.images],
         "categories": [{"id": number, "name": name} for name, number in category_of.items()],

@@ -12,7 +12,6 @@ from boxloss.datasets.images import opencv
 # is bright enough to be read on the dark casing that is drawn below every line.
 NEGATIVE, ZERO, POSITIVE = (70, 150, 255), (232, 232, 232), (255, 140, 0)
 TRUTH, FALSE, CASING = (255, 255, 255), (224, 123, 200), (16, 18, 24)
-SIDES = ("x1", "y1", "x2", "y2")
 
 
 def diverging(value):

@@ -5,11 +5,9 @@ import json
 import math
 
 from boxloss.datasets.header import read_header
-from boxloss.evaluation.boxes_csv import NUMBERS, TEXTS
+from boxloss.evaluation.row import COLUMNS, TEXTS, Row
 from boxloss.files import inside, one_line, shortened
 from boxloss.report.coco import read_inside, sized_images
-
-CSV_LIMIT = 2**20  # characters of one field
 
 
 def report_of_run(folder, images, title):
@@ -17,7 +15,7 @@ def report_of_run(folder, images, title):
     config = read_config(folder / "config.json")
     rows = read_boxes_csv(folder / "boxes.csv")
     images = images or config.get("val_images") or config.get("images")
-    names = {row["image_id"]: row["file_name"] for row in rows}
+    names = {row.image_id: row.file_name for row in rows}
     entries = [{"id": key, "file_name": name, **_size(images, name)} for key, name in names.items()]
 
     def picture(i):
@@ -53,8 +51,8 @@ def _classes(config, rows):
     if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
         known = []
     known = list(dict.fromkeys(known))
-    found = {row[key] for row in rows for key in ("class", "prediction_class") if row[key]}
-    names = known + sorted(found - set(known))
+    found = {name for row in rows for name in (row.class_name, row.prediction_class)}
+    names = known + sorted(found - {*known, None})
     if not isinstance(ids, list) or len(ids) != len(names):
         ids = list(range(1, len(names) + 1))
     return names, ids
@@ -71,10 +69,10 @@ def read_config(path):
 
 
 def read_boxes_csv(path):
-    """Rows as `error_table` gives them, from the file that `write_boxes_csv` wrote."""
+    """The rows of the error table that `write_boxes_csv` wrote."""
     with open(path, newline="", encoding="utf-8", errors="surrogatepass") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in (*TEXTS, *NUMBERS) if name not in (reader.fieldnames or [])]
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
         if missing:
             raise ValueError(
                 f"{one_line(path)}: file must have the columns of an error table. "
@@ -97,7 +95,7 @@ def _row(path, line, record):
             row[name] = text or None
         else:
             row[name] = _number(path, line, name, text)
-    return row
+    return Row.of(row)
 
 
 def _number(path, line, name, text):

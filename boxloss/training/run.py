@@ -221,7 +221,7 @@ def evaluate(detector, dataset, out, loss="ciou"):
     """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
     results = coco_results(dataset, lambda images: detector.predict(images, score_threshold=0.001))
     metrics = evaluation.coco_metrics(dataset, results)
-    rows = evaluation.error_table(dataset, results, loss=loss)
+    rows = evaluation.error_rows(dataset, results, loss=loss)
     evaluation.write_boxes_csv(rows, out / "boxes.csv")
     write_json(out / "detections.json", results)
     return metrics, results

@@ -14,10 +14,10 @@ SMALLEST = 24  # pixels of context even around a point
 def crop_of(row, width, height):
     """[x, y, width, height] in whole pixels: what a row's crop shows, inside the image."""
     boxes = [
-        [row[f"{which}_{side}"] for side in ("x1", "y1", "x2", "y2")]
-        for which in ("truth", "prediction")
+        box
+        for box in (row.truth, row.prediction)
+        if box is not None and all(v is not None and math.isfinite(v) for v in box)
     ]
-    boxes = [box for box in boxes if all(v is not None and math.isfinite(v) for v in box)]
     if not boxes:
         return [0, 0, width, height]
     x1, y1 = (min(min(box[i], box[i + 2]) for box in boxes) for i in (0, 1))
@@ -46,7 +46,7 @@ def write_pictures(folder, report, chosen):
     pictured, cropped = [False] * len(report.images), [False] * len(report.rows)
     of_image = {}
     for i in sorted(chosen):
-        of_image.setdefault(report.rows[i]["image_id"], []).append(i)
+        of_image.setdefault(report.rows[i].image_id, []).append(i)
     for number, entry in enumerate(report.images):
         rows = of_image.get(entry["id"])
         picture = report.picture(number) if rows else None

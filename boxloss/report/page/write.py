@@ -56,7 +56,7 @@ def claim(folder):
 
 def worst_rows(rows, count):
     """Positions of the `count` rows with the largest box errors; rows without one come first."""
-    order = sorted(range(len(rows)), key=lambda i: -_badness(rows[i]["box_error"]))
+    order = sorted(range(len(rows)), key=lambda i: -_badness(rows[i].box_error))
     return order if count is None else order[:count]
 
 
