@@ -27,7 +27,7 @@ help:
 	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
-	@echo "make lint         ruff, and mypy over the public signatures"
+	@echo "make lint         ruff, mypy over the public signatures, TypeScript's checker over the page"
 
 # uv is installed by pip and installs the rest in seconds; compiled at once, TensorFlow is imported in
 # half the time, also where PYTHONDONTWRITEBYTECODE is set.
@@ -62,6 +62,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+ifneq ($(shell command -v npx),)
+	npx --yes --package typescript@5.9.3 tsc --project boxloss/report/page/assets
+else
+	@echo "skipped: no node here to check the page's JavaScript"
+endif
 
 # PyTorch's default wheel on Linux is the CUDA build, several GB: only a build found through
 # PIP_FIND_LINKS is taken there.

@@ -10,11 +10,7 @@ import pathlib
 from boxloss.files import one_line, write_atomically
 from boxloss.report.page.content import as_json, page_content
 from boxloss.report.page.crops import write_pictures
-
-SCRIPTS = (
-    *("data", "select", "review", "compare", "picture", "table"),
-    *("histogram", "cartography", "summary", "viewer", "export", "main"),
-)
+from boxloss.report.page.modules import join_modules
 
 MARK = '<script type="application/json" id="data">'  # stands in every page, and in the template
 
@@ -67,10 +63,7 @@ def _badness(error):
 def assemble(content):
     """The whole HTML text. Only the title is text in HTML, and it is escaped."""
     style = _file("style.css")
-    # One function around everything: no name reaches the page's global scope.
-    script = "\n".join(
-        ['(() => {\n"use strict";', *(_file(f"{name}.js") for name in SCRIPTS), "})();"]
-    )
+    script = join_modules(_modules(), "main")
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -100,7 +93,17 @@ def assemble(content):
 
 
 def _file(name):
-    return (importlib.resources.files("boxloss.report.page") / "assets" / name).read_text("utf-8")
+    return (_assets() / name).read_text("utf-8")
+
+
+def _assets():
+    return importlib.resources.files("boxloss.report.page") / "assets"
+
+
+def _modules():
+    """{name: text} of the JavaScript modules."""
+    files = (file for file in _assets().iterdir() if file.name.endswith(".js"))
+    return {file.name[:-3]: file.read_text("utf-8") for file in files}
 
 
 def _hash(text):

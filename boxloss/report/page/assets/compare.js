@@ -1,15 +1,16 @@
+// @ts-check
 // Another run beside this one: the same true boxes, joined by image and annotation.
-const VERDICTS = ["worse", "better", "same", "unmatched"];
-let other = null; // { title, kind, error, iou, score: arrays, prediction: flat array }
-let verdicts = null;
-
-function verdictOf(i) {
-  return verdicts ? verdicts[i] : "unmatched";
-}
+import { COLUMNS, addColumn } from "./columns.js";
+import { KINDS, N, PAGE, SIDES, imageOf, isTrue } from "./data.js";
+import { $, announce } from "./dom.js";
+import { fillColumnChoices } from "./histogram.js";
+import { OTHER } from "./other.js";
+import { SORT, select } from "./select.js";
+import { buildHead } from "./table.js";
 
 function setOther(run) {
-  other = run;
-  verdicts = [];
+  const verdicts = [];
+  Object.assign(OTHER, { run, verdicts });
   const change = new Float64Array(N).fill(NaN);
   const now = COLUMNS.get("error").values;
   for (let i = 0; i < N; i++) {
@@ -49,21 +50,27 @@ function parseCsv(text) {
     if (!whole.length || pattern.lastIndex >= text.length) break;
   }
   const [names, ...rest] = records.filter((record) => record.length > 1);
-  return (rest || []).map((record) => Object.fromEntries((names || []).map((name, i) => [name, record[i] ?? ""])));
+  return (rest || []).map((record) =>
+    Object.fromEntries((names || []).map((name, i) => [name, record[i] ?? ""])),
+  );
 }
 
 /** The rows of another run's boxes.csv, in the order of this page's rows. */
 function alignRun(title, records) {
   const byKey = new Map();
   for (const record of records) {
-    if (record.row === "truth") byKey.set(JSON.stringify([record.file_name, record.annotation_id]), record);
+    if (record.row === "truth")
+      byKey.set(JSON.stringify([record.file_name, record.annotation_id]), record);
   }
-  const number = (value) => (value === undefined || value === "" || !Number.isFinite(Number(value)) ? null : Number(value));
+  const number = (value) =>
+    value === undefined || value === "" || !Number.isFinite(Number(value)) ? null : Number(value);
   const run = { title, kind: [], error: [], iou: [], score: [], prediction: [] };
   let joined = 0;
   for (let i = 0; i < N; i++) {
-    const record = isTrue(i) ? byKey.get(JSON.stringify([imageOf(i).file_name, String(PAGE.rows.annotation[i])])) : undefined;
-    joined += record !== undefined;
+    const record = isTrue(i)
+      ? byKey.get(JSON.stringify([imageOf(i).file_name, String(PAGE.rows.annotation[i])]))
+      : undefined;
+    if (record) joined++;
     run.kind.push(record ? Math.max(KINDS.indexOf(record.kind), 0) : null);
     run.error.push(record ? number(record.box_error) : null);
     run.iou.push(record ? number(record.iou) : null);
@@ -77,14 +84,18 @@ function alignRun(title, records) {
 async function compareFile(file) {
   const run = alignRun(file.name, parseCsv(await file.text()));
   if (run) setOther(run);
-  else announce("That file has no box of this page: choose the boxes.csv of another run on the same images.");
+  else
+    announce(
+      "That file has no box of this page: choose the boxes.csv of another run on the same images.",
+    );
 }
 
-function startCompare() {
+export function startCompare() {
   $("compare").addEventListener("click", () => $("compare-file").click());
-  $("compare-file").addEventListener("change", (event) => {
-    if (event.target.files.length) compareFile(event.target.files[0]);
-    event.target.value = "";
+  $("compare-file").addEventListener("change", () => {
+    const chosen = $("compare-file");
+    if (chosen.files.length) compareFile(chosen.files[0]);
+    chosen.value = "";
   });
   if (PAGE.compare) setOther(PAGE.compare);
 }

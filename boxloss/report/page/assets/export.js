@@ -1,4 +1,26 @@
+// @ts-check
 // The selection as files: CSV, COCO JSON, a list of file names; and the review marks.
+import { COLUMNS } from "./columns.js";
+import {
+  KINDS,
+  N,
+  PAGE,
+  PROPOSAL,
+  SIDES,
+  SIZES,
+  errorsOf,
+  imageOf,
+  isTrue,
+  predictionOf,
+  proposedOf,
+  suspectOf,
+  truthOf,
+} from "./data.js";
+import { $, focusedElement, make } from "./dom.js";
+import { OTHER } from "./other.js";
+import { markOf } from "./review.js";
+import { selection } from "./select.js";
+
 function save(name, type, text) {
   const link = make("a", { download: name });
   link.href = URL.createObjectURL(new Blob([text], { type }));
@@ -24,7 +46,11 @@ function recordOf(i) {
     size: SIZES[rows.size[i]],
     score: rows.score[i],
   };
-  for (const [name, box] of [["truth", truthOf(i)], ["prediction", predictionOf(i)], ["error", errorsOf(i)]]) {
+  for (const [name, box] of [
+    ["truth", truthOf(i)],
+    ["prediction", predictionOf(i)],
+    ["error", errorsOf(i)],
+  ]) {
     SIDES.forEach((side, s) => (record[`${name}_${side}`] = box ? box[s] : null));
   }
   Object.assign(record, { iou: rows.iou[i], box_error: rows.error[i] });
@@ -32,10 +58,17 @@ function recordOf(i) {
   for (const [name, values] of Object.entries(PAGE.extra)) record[name] = values[i];
   if (PROPOSAL) {
     const box = proposedOf(i);
-    Object.assign(record, { suspected: suspectOf(i), correction: PROPOSAL.action[i], corrected_class: PAGE.classes[PROPOSAL.class[i]] ?? null });
+    Object.assign(record, {
+      suspected: suspectOf(i),
+      correction: PROPOSAL.action[i],
+      corrected_class: PAGE.classes[PROPOSAL.class[i]] ?? null,
+    });
     SIDES.forEach((side, s) => (record[`corrected_${side}`] = box ? box[s] : null));
   }
-  if (other) record.change = Number.isFinite(COLUMNS.get("change").values[i]) ? COLUMNS.get("change").values[i] : null;
+  if (OTHER.run)
+    record.change = Number.isFinite(COLUMNS.get("change").values[i])
+      ? COLUMNS.get("change").values[i]
+      : null;
   record.review = markOf(i) === "open" ? null : markOf(i);
   return record;
 }
@@ -46,7 +79,11 @@ function csvText(records) {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const names = records.length ? Object.keys(records[0]) : [];
-  return [names, ...records.map((record) => names.map((name) => record[name]))].map((line) => line.map(field).join(",")).join("\r\n") + "\r\n";
+  return (
+    [names, ...records.map((record) => names.map((name) => record[name]))]
+      .map((line) => line.map(field).join(","))
+      .join("\r\n") + "\r\n"
+  );
 }
 
 /** True boxes as COCO annotations with extra keys; false predictions as results beside them. */
@@ -55,25 +92,45 @@ function cocoText(rows) {
   const bbox = ([x1, y1, x2, y2]) => [x1, y1, x2 - x1, y2 - y1];
   const entry = (i, box) => {
     const { row, file_name, class: name, annotation_id, image_id, ...rest } = recordOf(i);
-    const numbers = Object.entries(rest).filter(([key, value]) => value !== null && !key.startsWith("truth_"));
-    return { image_id, category_id: PAGE.categories[PAGE.classes.indexOf(name)], bbox: bbox(box), ...Object.fromEntries(numbers.map(([key, value]) => [`boxloss_${key}`, value])) };
+    const numbers = Object.entries(rest).filter(
+      ([key, value]) => value !== null && !key.startsWith("truth_"),
+    );
+    return {
+      image_id,
+      category_id: PAGE.categories[PAGE.classes.indexOf(name)],
+      bbox: bbox(box),
+      ...Object.fromEntries(numbers.map(([key, value]) => [`boxloss_${key}`, value])),
+    };
   };
   const content = {
-    images: PAGE.images.filter((_, i) => used.has(i)).map(({ id, file_name, width, height }) => ({ id, file_name, width, height })),
+    images: PAGE.images
+      .filter((_, i) => used.has(i))
+      .map(({ id, file_name, width, height }) => ({ id, file_name, width, height })),
     categories: PAGE.classes.map((name, i) => ({ id: PAGE.categories[i], name })),
     annotations: rows.filter(isTrue).map((i) => {
       const box = truthOf(i);
-      return { id: PAGE.rows.annotation[i], ...entry(i, box), area: (box[2] - box[0]) * (box[3] - box[1]), iscrowd: 0 };
+      return {
+        id: PAGE.rows.annotation[i],
+        ...entry(i, box),
+        area: (box[2] - box[0]) * (box[3] - box[1]),
+        iscrowd: 0,
+      };
     }),
-    predictions: rows.filter((i) => !isTrue(i)).map((i) => ({ ...entry(i, predictionOf(i)), score: PAGE.rows.score[i] })),
+    predictions: rows
+      .filter((i) => !isTrue(i))
+      .map((i) => ({ ...entry(i, predictionOf(i)), score: PAGE.rows.score[i] })),
   };
   return JSON.stringify(content, null, 1);
 }
 
 function filesText(rows) {
-  const names = [...new Set(rows.map((i) => PAGE.rows.image[i]))].map((i) => PAGE.images[i].file_name);
+  const names = [...new Set(rows.map((i) => PAGE.rows.image[i]))].map(
+    (i) => PAGE.images[i].file_name,
+  );
   // A name that would break the line is written as JSON text.
-  return names.map((name) => (/[\u0000-\u001f]/.test(name) ? JSON.stringify(name) : name) + "\n").join("");
+  return names
+    .map((name) => (/[\u0000-\u001f]/.test(name) ? JSON.stringify(name) : name) + "\n")
+    .join("");
 }
 
 function reviewText() {
@@ -86,13 +143,13 @@ function reviewText() {
 }
 
 const EXPORTS = {
-  csv: () => save("boxloss-selection.csv", "text/csv", csvText(order.map(recordOf))),
-  coco: () => save("boxloss-selection.json", "application/json", cocoText(order)),
-  files: () => save("boxloss-files.txt", "text/plain", filesText(order)),
+  csv: () => save("boxloss-selection.csv", "text/csv", csvText(selection.order.map(recordOf))),
+  coco: () => save("boxloss-selection.json", "application/json", cocoText(selection.order)),
+  files: () => save("boxloss-files.txt", "text/plain", filesText(selection.order)),
   review: () => save("boxloss-review.json", "application/json", reviewText()),
 };
 
-function startExport() {
+export function startExport() {
   const menu = $("export-menu");
   const open = (shown) => {
     menu.hidden = !shown;
@@ -112,7 +169,7 @@ function startExport() {
   menu.addEventListener("keydown", (event) => {
     const buttons = [...menu.querySelectorAll("button")];
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) buttons.at((buttons.indexOf(document.activeElement) + step) % buttons.length).focus();
+    if (step) buttons.at((buttons.indexOf(focusedElement()) + step) % buttons.length).focus();
     if (event.key === "Escape") {
       open(false);
       $("export").focus();
@@ -120,6 +177,7 @@ function startExport() {
     if (step || event.key === "Escape") event.preventDefault();
   });
   document.addEventListener("click", (event) => {
-    if (!menu.hidden && !event.target.closest(".menu")) open(false);
+    if (!menu.hidden && !(event.target instanceof Element && event.target.closest(".menu")))
+      open(false);
   });
 }

@@ -1,10 +1,32 @@
+// @ts-check
 // Pictures: an image file with boxes over it as SVG, so that they stay sharp at any size.
+import {
+  KINDS,
+  KIND_WORDS,
+  LIMIT,
+  PAGE,
+  PROPOSAL,
+  SIDES,
+  boxOf,
+  errorsOf,
+  isTrue,
+  predictionOf,
+  proposalText,
+  proposedOf,
+  sharesOf,
+  suspectOf,
+  truthOf,
+} from "./data.js";
+import { makeSvg } from "./dom.js";
+import { signed } from "./numbers.js";
+import { OTHER } from "./other.js";
+
 const BLUE = [70, 150, 255];
 const GREY = [232, 232, 232];
 const ORANGE = [255, 140, 0];
 
 /** The colour of a signed share in [-1, 1]: the same as in boxloss.drawing. */
-function diverging(value) {
+export function diverging(value) {
   const end = value < 0 ? BLUE : ORANGE;
   const share = Math.min(Math.abs(value), 1) ** 0.7;
   return `rgb(${GREY.map((from, c) => Math.round(from + share * (end[c] - from))).join(" ")})`;
@@ -18,17 +40,28 @@ function outline([x1, y1, x2, y2]) {
   return `M${x1} ${y1}H${x2}V${y2}H${x1}Z`;
 }
 
+function crossOut([x1, y1, x2, y2]) {
+  return `M${x1} ${y1}L${x2} ${y2}M${x2} ${y1}L${x1} ${y2}`;
+}
+
 /** Truth, prediction and the other run's prediction of row i as paths. */
-function drawBoxes(svg, i, faint = false) {
+export function drawBoxes(svg, i, faint = false) {
   const group = makeSvg("g", { class: faint ? "faint" : "focus" });
   const truth = truthOf(i);
   const prediction = predictionOf(i);
-  const before = other && isTrue(i) ? boxOf(other.prediction, i) : null;
+  const before = OTHER.run && isTrue(i) ? boxOf(OTHER.run.prediction, i) : null;
   const shares = sharesOf(i);
   if (truth && (isTrue(i) || !faint)) {
-    group.append(makeSvg("path", { class: "casing", d: outline(truth) }), makeSvg("path", { class: "truth", d: outline(truth) }));
+    group.append(
+      makeSvg("path", { class: "casing", d: outline(truth) }),
+      makeSvg("path", { class: "truth", d: outline(truth) }),
+    );
   }
-  if (before && !faint) group.append(makeSvg("path", { class: "casing", d: outline(before) }), makeSvg("path", { class: "other", d: outline(before) }));
+  if (before && !faint)
+    group.append(
+      makeSvg("path", { class: "casing", d: outline(before) }),
+      makeSvg("path", { class: "other", d: outline(before) }),
+    );
   if (prediction) {
     group.append(makeSvg("path", { class: "casing", d: outline(prediction) }));
     edgesOf(prediction).forEach((d, side) => {
@@ -46,25 +79,46 @@ function drawProposal(group, i) {
   const box = proposedOf(i);
   const truth = truthOf(i);
   let d = box && outline(box);
-  if (!box && truth && PROPOSAL?.action[i] === "remove") d = `M${truth[0]} ${truth[1]}L${truth[2]} ${truth[3]}M${truth[2]} ${truth[1]}L${truth[0]} ${truth[3]}`;
-  if (d) group.append(makeSvg("path", { class: "casing", d }), makeSvg("path", { class: "proposal", d }));
+  if (!box && truth && PROPOSAL?.action[i] === "remove") d = crossOut(truth);
+  if (d)
+    group.append(
+      makeSvg("path", { class: "casing", d }),
+      makeSvg("path", { class: "proposal", d }),
+    );
 }
 
-function describe(i) {
+export function describe(i) {
   const errors = errorsOf(i);
   const what = `${PAGE.classes[PAGE.rows.class[i]]}, ${KIND_WORDS[KINDS[PAGE.rows.kind[i]]]}`;
   const parts = [what];
-  if (errors) parts.push(`errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`);
+  if (errors)
+    parts.push(
+      `errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`,
+    );
   if (suspectOf(i)) parts.push(`suspected ${suspectOf(i)}, proposed ${proposalText(i)}`);
   return parts.join("; ");
 }
 
 /** The crop around row i; a plain ground where there is no picture. */
-function cropOf(i) {
+export function cropOf(i) {
   const [x, y, width, height] = PAGE.rows.crop.slice(4 * i, 4 * i + 4);
-  const svg = makeSvg("svg", { class: "crop", viewBox: `${x} ${y} ${width} ${height}`, role: "img", "aria-label": describe(i) });
+  const svg = makeSvg("svg", {
+    class: "crop",
+    viewBox: `${x} ${y} ${width} ${height}`,
+    role: "img",
+    "aria-label": describe(i),
+  });
   if (PAGE.rows.picture[i]) {
-    svg.append(makeSvg("image", { href: `crops/${i}.jpg`, x, y, width, height, preserveAspectRatio: "none" }));
+    svg.append(
+      makeSvg("image", {
+        href: `crops/${i}.jpg`,
+        x,
+        y,
+        width,
+        height,
+        preserveAspectRatio: "none",
+      }),
+    );
   } else {
     svg.append(makeSvg("rect", { class: "ground", x, y, width, height }));
   }
@@ -72,31 +126,48 @@ function cropOf(i) {
   return svg;
 }
 
-/** Where words stand that would begin at x, y: as near as they are wholly inside `seen`, if their box is in sight. */
+/** Move a label that starts at (x, y) the least distance that keeps it inside `seen`; a label
+ * whose box is out of sight stays where it is. */
 function inSight([x, y], words, anchor, unit, seen, box) {
   if (box[0] > seen[2] || box[1] > seen[3] || box[2] < seen[0] || box[3] < seen[1]) return [x, y];
   const width = 9.5 * unit * words.length; // no less than bold letters of that size take
   const before = { start: 0, middle: width / 2, end: width }[anchor];
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-  return [clamp(x, seen[0] + before + 4 * unit, seen[2] - width + before - 4 * unit), clamp(y, seen[1] + 16 * unit, seen[3] - 6 * unit)];
+  return [
+    clamp(x, seen[0] + before + 4 * unit, seen[2] - width + before - 4 * unit),
+    clamp(y, seen[1] + 16 * unit, seen[3] - 6 * unit),
+  ];
 }
 
-/** What is proposed, in words at the upper left corner of the proposed box, below what stands at `top`. */
-function drawProposalWords(svg, i, unit, seen, top) {
+/** The proposal in words at the upper left corner of the proposed box, below `top`. */
+export function drawProposalWords(svg, i, unit, seen, top) {
   const box = proposedOf(i) || (PROPOSAL?.action[i] === "remove" ? truthOf(i) : null);
   if (!box) return;
   const words = `${suspectOf(i)} → ${proposalText(i)}`;
-  const [x, y] = inSight([box[0] + 6 * unit, Math.max(box[1], top) + 17 * unit], words, "start", unit, seen, box);
-  const text = makeSvg("text", { class: "value proposed", x, y, "font-size": 13 * unit, "stroke-width": 4 * unit });
+  const [x, y] = inSight(
+    [box[0] + 6 * unit, Math.max(box[1], top) + 17 * unit],
+    words,
+    "start",
+    unit,
+    seen,
+    box,
+  );
+  const text = makeSvg("text", {
+    class: "value proposed",
+    x,
+    y,
+    "font-size": 13 * unit,
+    "stroke-width": 4 * unit,
+  });
   text.textContent = words;
   svg.append(text);
 }
 
 /**
- * Each edge's signed error beside it, and inside what is `seen` (x1, y1, x2, y2) of the picture's plane.
- * `unit` is one screen pixel in the picture's own pixels. Gives the place of the upper one.
+ * Write each edge's signed error beside it, inside `seen` (x1, y1, x2, y2 in image pixels).
+ * `unit` is one screen pixel in image pixels. Returns the y of the upper value.
  */
-function drawValues(svg, i, unit, seen) {
+export function drawValues(svg, i, unit, seen) {
   const truth = truthOf(i);
   const prediction = predictionOf(i);
   const errors = errorsOf(i);
@@ -116,7 +187,15 @@ function drawValues(svg, i, unit, seen) {
   const heights = places.map(([left, base, anchor, shift], side) => {
     const words = signed(errors[side]);
     const [x, y] = inSight([left, base + shift * 14 * unit], words, anchor, unit, seen, box);
-    const text = makeSvg("text", { class: "value", x, y, "text-anchor": anchor, "font-size": 14 * unit, "stroke-width": 4 * unit, fill: diverging(shares[side] / LIMIT) });
+    const text = makeSvg("text", {
+      class: "value",
+      x,
+      y,
+      "text-anchor": anchor,
+      "font-size": 14 * unit,
+      "stroke-width": 4 * unit,
+      fill: diverging(shares[side] / LIMIT),
+    });
     text.textContent = words;
     svg.append(text);
     return y;

@@ -1,6 +1,10 @@
+// @ts-check
 // Marks that a person gives to rows; they outlive a reload in the browser's own storage.
-const MARKS = ["accept", "wrong label", "skip"];
-const MARK_KEYS = { a: "accept", w: "wrong label", s: "skip" };
+import { N, PAGE, keyOf } from "./data.js";
+import { announce, make } from "./dom.js";
+
+export const MARKS = ["accept", "wrong label", "skip"];
+export const MARK_KEYS = { a: "accept", w: "wrong label", s: "skip" };
 const STORE = `boxloss-review:${PAGE.fingerprint}`;
 const marks = loadMarks();
 const keys = Array.from({ length: N }, (_, i) => keyOf(i));
@@ -14,11 +18,11 @@ function loadMarks() {
   }
 }
 
-function markOf(i) {
+export function markOf(i) {
   return marks.get(keys[i]) || "open";
 }
 
-function setMark(i, mark) {
+export function setMark(i, mark) {
   if (mark === null) marks.delete(keys[i]);
   else marks.set(keys[i], mark);
   try {
@@ -28,16 +32,20 @@ function setMark(i, mark) {
   }
 }
 
-function announce(text) {
-  $("count").textContent = text;
-}
-
 /** The three buttons of a row. `done` runs after a mark has changed. */
-function markButtons(i, done) {
+export function markButtons(i, done) {
   const group = make("div", { class: "marks", role: "group", "aria-label": "Review" });
   for (const [key, mark] of Object.entries(MARK_KEYS)) {
     const pressed = markOf(i) === mark;
-    const button = make("button", { type: "button", class: `mark ${mark.split(" ")[0]}`, "aria-pressed": String(pressed), "aria-label": mark, title: `${mark} (${key.toUpperCase()})`, tabindex: "-1", text: { a: "✓", w: "✗", s: "–" }[key] });
+    const button = make("button", {
+      type: "button",
+      class: `mark ${mark.split(" ")[0]}`,
+      "aria-pressed": String(pressed),
+      "aria-label": mark,
+      title: `${mark} (${key.toUpperCase()})`,
+      tabindex: "-1",
+      text: { a: "✓", w: "✗", s: "–" }[key],
+    });
     button.addEventListener("click", (event) => {
       event.stopPropagation();
       setMark(i, pressed ? null : mark);

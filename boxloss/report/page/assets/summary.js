@@ -1,15 +1,11 @@
+// @ts-check
 // Numbers of the selection, by class, size or kind.
-function quantile(sorted, share) {
-  if (!sorted.length) return NaN;
-  const at = share * (sorted.length - 1);
-  const low = Math.floor(at);
-  const high = Math.ceil(at);
-  return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
-}
-
-function mean(values) {
-  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : NaN;
-}
+import { toggleFilter } from "./chips.js";
+import { COLUMNS } from "./columns.js";
+import { KINDS, PAGE, SIDES, SIZES, isTrue } from "./data.js";
+import { $, make, refill } from "./dom.js";
+import { format, mean, quantile, signed } from "./numbers.js";
+import { listeners, selection } from "./select.js";
 
 function summarise(rows) {
   const ok = KINDS.indexOf("ok");
@@ -19,7 +15,9 @@ function summarise(rows) {
   return {
     boxes: truths.length,
     false: rows.length - truths.length,
-    found: truths.length ? (100 * truths.filter((i) => PAGE.rows.kind[i] === ok).length) / truths.length : NaN,
+    found: truths.length
+      ? (100 * truths.filter((i) => PAGE.rows.kind[i] === ok).length) / truths.length
+      : NaN,
     iou: mean(pick("iou")),
     mean: mean(errors),
     median: quantile(errors, 0.5),
@@ -33,14 +31,30 @@ function drawSummary() {
   const by = $("summary-by").value;
   const names = { class: PAGE.classes, size: SIZES, kind: KINDS }[by];
   const groups = new Map();
-  for (const i of order) {
+  for (const i of selection.order) {
     const value = PAGE.rows[by][i];
     if (!groups.has(value)) groups.set(value, []);
     groups.get(value).push(i);
   }
-  const head = ["", "boxes", "false", "found %", "mean IoU", "mean error", "median", "95 %", ...SIDES.map((side) => `bias ${side}`)];
-  const lines = [...groups].sort((a, b) => a[0] - b[0]).map(([value, rows]) => [names[value], summarise(rows), () => toggleFilter({ class: "classes", size: "sizes", kind: "kinds" }[by], value)]);
-  if (lines.length > 1) lines.push(["all", summarise(order), null]);
+  const head = [
+    "",
+    "boxes",
+    "false",
+    "found %",
+    "mean IoU",
+    "mean error",
+    "median",
+    "95 %",
+    ...SIDES.map((side) => `bias ${side}`),
+  ];
+  const lines = [...groups]
+    .sort((a, b) => a[0] - b[0])
+    .map(([value, rows]) => [
+      names[value],
+      summarise(rows),
+      () => toggleFilter({ class: "classes", size: "sizes", kind: "kinds" }[by], value),
+    ]);
+  if (lines.length > 1) lines.push(["all", summarise(selection.order), null]);
   const body = make("tbody");
   for (const [name, numbers, choose] of lines) {
     const title = make("th", { scope: "row" });
@@ -49,14 +63,23 @@ function drawSummary() {
       button.addEventListener("click", choose);
       title.append(button);
     } else title.textContent = name;
-    const cells = [String(numbers.boxes), String(numbers.false), format(numbers.found, 1), format(numbers.iou), format(numbers.mean, 4), format(numbers.median, 4), format(numbers.p95, 4), ...numbers.bias.map((value) => signed(value))];
+    const cells = [
+      String(numbers.boxes),
+      String(numbers.false),
+      format(numbers.found, 1),
+      format(numbers.iou),
+      format(numbers.mean, 4),
+      format(numbers.median, 4),
+      format(numbers.p95, 4),
+      ...numbers.bias.map((value) => signed(value)),
+    ];
     body.append(make("tr", {}, title, ...cells.map((text) => make("td", { text }))));
   }
   const columns = make("tr", {}, ...head.map((text) => make("th", { scope: "col", text })));
   refill($("summary-table"), $("summary-by"), make("thead", {}, columns), body);
 }
 
-function startSummary() {
+export function startSummary() {
   $("summary-by").addEventListener("change", drawSummary);
   $("summary").addEventListener("toggle", drawSummary);
   listeners.push(drawSummary);

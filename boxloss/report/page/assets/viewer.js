@@ -1,50 +1,106 @@
+// @ts-check
 // The whole image with all its boxes; wheel and drag move through it.
-const view = { place: 0, image: -1, x: 0, y: 0, width: 1, height: 1 };
+import { fillChips } from "./chips.js";
+import { COLUMNS } from "./columns.js";
+import {
+  KINDS,
+  KIND_WORDS,
+  N,
+  PAGE,
+  SIDES,
+  SIZES,
+  errorsOf,
+  imageOf,
+  predictionOf,
+  proposalText,
+  proposedOf,
+  sharesOf,
+  suspectOf,
+  truthOf,
+} from "./data.js";
+import { $, make, makeSvg } from "./dom.js";
+import { format, signed } from "./numbers.js";
+import { OTHER, verdictOf } from "./other.js";
+import { describe, drawBoxes, drawProposalWords, drawValues } from "./picture.js";
+import { markButtons } from "./review.js";
+import { selection } from "./select.js";
+import { focusRow, kindChip, refreshRow, stackedBar, whenOpened } from "./table.js";
+
+export const view = { place: 0, image: -1, x: 0, y: 0, width: 1, height: 1 };
 
 function openViewer(place) {
-  if (!order.length) return;
+  if (!selection.order.length) return;
   focusRow(place);
   if (!$("viewer").open) $("viewer").showModal();
   showInViewer(place);
 }
 
-function showInViewer(place) {
-  view.place = Math.max(0, Math.min(place, order.length - 1));
-  const i = order[view.place];
+export function showInViewer(place) {
+  view.place = Math.max(0, Math.min(place, selection.order.length - 1));
+  const i = selection.order[view.place];
   const image = imageOf(i);
   $("viewer-title").textContent = image.file_name;
-  $("viewer-place").textContent = `${view.place + 1} of ${order.length} · ${image.width} × ${image.height}`;
+  $("viewer-place").textContent =
+    `${view.place + 1} of ${selection.order.length} · ${image.width} × ${image.height}`;
   if (view.image !== PAGE.rows.image[i]) fitView();
   drawViewer();
   drawFacts(i);
 }
 
 function fitView() {
-  const i = order[view.place];
+  const i = selection.order[view.place];
   const image = imageOf(i);
-  Object.assign(view, { image: PAGE.rows.image[i], x: 0, y: 0, width: image.width, height: image.height });
+  Object.assign(view, {
+    image: PAGE.rows.image[i],
+    x: 0,
+    y: 0,
+    width: image.width,
+    height: image.height,
+  });
 }
 
 function zoomToBox() {
-  const [x, y, width, height] = PAGE.rows.crop.slice(4 * order[view.place], 4 * order[view.place] + 4);
+  const [x, y, width, height] = PAGE.rows.crop.slice(
+    4 * selection.order[view.place],
+    4 * selection.order[view.place] + 4,
+  );
   Object.assign(view, { x, y, width, height });
 }
 
 function drawViewer() {
-  const i = order[view.place];
+  const i = selection.order[view.place];
   const image = imageOf(i);
-  const svg = makeSvg("svg", { viewBox: `${view.x} ${view.y} ${view.width} ${view.height}`, role: "img", "aria-label": `${image.file_name}: ${describe(i)}` });
+  const svg = makeSvg("svg", {
+    viewBox: `${view.x} ${view.y} ${view.width} ${view.height}`,
+    role: "img",
+    "aria-label": `${image.file_name}: ${describe(i)}`,
+  });
   if (image.picture) {
-    svg.append(makeSvg("image", { href: `images/${PAGE.rows.image[i]}.jpg`, x: 0, y: 0, width: image.width, height: image.height, preserveAspectRatio: "none" }));
+    svg.append(
+      makeSvg("image", {
+        href: `images/${PAGE.rows.image[i]}.jpg`,
+        x: 0,
+        y: 0,
+        width: image.width,
+        height: image.height,
+        preserveAspectRatio: "none",
+      }),
+    );
   } else {
-    svg.append(makeSvg("rect", { class: "ground", x: 0, y: 0, width: image.width, height: image.height }));
+    svg.append(
+      makeSvg("rect", { class: "ground", x: 0, y: 0, width: image.width, height: image.height }),
+    );
   }
   if ($("viewer-all").checked) {
-    for (let j = 0; j < N; j++) if (j !== i && PAGE.rows.image[j] === PAGE.rows.image[i]) drawBoxes(svg, j, true);
+    for (let j = 0; j < N; j++)
+      if (j !== i && PAGE.rows.image[j] === PAGE.rows.image[i]) drawBoxes(svg, j, true);
   }
   drawBoxes(svg, i);
   const frame = $("viewer-picture").getBoundingClientRect();
-  const unit = Math.max(view.width / Math.max(frame.width, 1), view.height / Math.max(frame.height, 1));
+  const unit = Math.max(
+    view.width / Math.max(frame.width, 1),
+    view.height / Math.max(frame.height, 1),
+  );
   if ($("viewer-values").checked) {
     const [x, y] = [view.x + view.width / 2, view.y + view.height / 2];
     const half = [(frame.width * unit) / 2, (frame.height * unit) / 2];
@@ -58,11 +114,18 @@ function drawViewer() {
 function drawFacts(i) {
   const rows = PAGE.rows;
   const list = make("dl");
-  const fact = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
-  const word = (text) => make("bdi", { text }); // whatever way it is written, the number beside it is not
+  const fact = (name, ...values) =>
+    list.append(make("dt", { text: name }), make("dd", {}, ...values));
+  // <bdi>: a name written from right to left must not turn the number beside it.
+  const word = (text) => make("bdi", { text });
   fact("kind", kindChip(rows.kind[i]), ` ${KIND_WORDS[KINDS[rows.kind[i]]]}`);
   fact("class", PAGE.classes[rows.class[i]]);
-  if (rows.predicted[i] >= 0) fact("predicted", word(PAGE.classes[rows.predicted[i]]), ` (${format(COLUMNS.get("score").values[i], 3)})`);
+  if (rows.predicted[i] >= 0)
+    fact(
+      "predicted",
+      word(PAGE.classes[rows.predicted[i]]),
+      ` (${format(COLUMNS.get("score").values[i], 3)})`,
+    );
   if (suspectOf(i)) {
     fact("suspected", suspectOf(i));
     fact("proposed", proposalText(i));
@@ -70,17 +133,24 @@ function drawFacts(i) {
   fact("size", SIZES[rows.size[i]]);
   const errors = errorsOf(i);
   const shares = sharesOf(i);
-  SIDES.forEach((side, s) => fact(side, errors ? `${signed(errors[s], 2)} px (${signed(100 * shares[s])} %)` : "–"));
+  SIDES.forEach((side, s) =>
+    fact(side, errors ? `${signed(errors[s], 2)} px (${signed(100 * shares[s])} %)` : "–"),
+  );
   fact("IoU", format(COLUMNS.get("iou").values[i], 4));
   fact(`box error (${PAGE.loss})`, format(COLUMNS.get("error").values[i], 6));
   for (const [name, values] of Object.entries(PAGE.terms)) fact(name, format(values[i], 6));
-  for (const [name, values] of Object.entries(PAGE.extra)) fact(name.replaceAll("_", " "), format(values[i], 4));
+  for (const [name, values] of Object.entries(PAGE.extra))
+    fact(name.replaceAll("_", " "), format(values[i], 4));
   const text = (box) => (box ? box.map((value) => format(value, 1)).join(", ") : "none");
   fact("truth", text(truthOf(i)));
   fact("prediction", text(predictionOf(i)));
   if (proposedOf(i)) fact("proposed box", text(proposedOf(i)));
-  if (other && other.kind[i] !== null) {
-    fact(`in ${other.title}`, `${KINDS[other.kind[i]]}, box error ${format(other.error[i] ?? NaN, 6)}, IoU ${format(other.iou[i] ?? NaN, 4)}`);
+  if (OTHER.run && OTHER.run.kind[i] !== null) {
+    fact(
+      `in ${OTHER.run.title}`,
+      `${KINDS[OTHER.run.kind[i]]}, box error ${format(OTHER.run.error[i] ?? NaN, 6)}` +
+        `, IoU ${format(OTHER.run.iou[i] ?? NaN, 4)}`,
+    );
     fact("change", `${signed(COLUMNS.get("change").values[i], 6)} (${verdictOf(i)})`);
   }
   const refresh = () => {
@@ -103,12 +173,17 @@ function zoomAt(factor, clientX, clientY) {
   drawViewer();
 }
 
-function startViewer() {
+export function startViewer() {
+  whenOpened(openViewer);
   const picture = $("viewer-picture");
-  picture.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoomAt(event.deltaY > 0 ? 1.15 : 1 / 1.15, event.clientX, event.clientY);
-  }, { passive: false });
+  picture.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      zoomAt(event.deltaY > 0 ? 1.15 : 1 / 1.15, event.clientX, event.clientY);
+    },
+    { passive: false },
+  );
   let from = null;
   picture.addEventListener("pointerdown", (event) => {
     from = [event.clientX, event.clientY];
