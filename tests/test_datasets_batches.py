@@ -222,11 +222,11 @@ def test_threads_make_the_batches_of_one_and_tell_a_picture_once(spoiled, capsys
 
 
 def test_an_epoch_does_not_end_in_waiting_for_tensorflow_s_autotuning(dataset):
-    from boxloss.training.run import Rest, Shared
+    from boxloss.training.parts import EvenBatches, RemainingBatches
 
     batches = datasets.Batches(dataset, 4, SIZE)
     # With one worker Keras autotunes: see WORKERS.
-    for made in (batches, Rest(batches, 1), Shared(batches, 0, 2)):
+    for made in (batches, RemainingBatches(batches, 1), EvenBatches(batches, 0, 2)):
         assert made.workers > 1 and not made.use_multiprocessing
 
 

@@ -11,8 +11,6 @@ import numbers
 
 import numpy as np
 
-from boxloss.tensors import ops
-
 
 def one_of(argument, value, allowed):
     """`value` if it is among `allowed`, else an error that names a near match."""
@@ -100,6 +98,8 @@ def image_shapes(shape, images):
 
 def shape_of(x):
     """The static shape of a tensor, an array or nested lists."""
+    from boxloss.tensors import ops  # not above: whoever checks numbers needs no Keras
+
     return ops.static_shape(x) if hasattr(x, "shape") else np.shape(x)
 
 
@@ -169,6 +169,8 @@ def labels(y_true, y_pred, trailing=(), rank=None):
 
 
 def mask(mask, lead):
+    from boxloss.tensors import ops
+
     if not _match(ops.static_shape(mask), lead):
         raise ValueError(
             "`mask` must have the shape (B, N) of the boxes. "

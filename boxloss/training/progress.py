@@ -14,9 +14,8 @@ from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint
 from boxloss.training.box_history import BoxHistory
+from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
-
-CHECKPOINT = "checkpoint.npz"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -258,29 +257,6 @@ class averaged:
     def __exit__(self, *error):
         for variable, value in zip(self.model.trainable_variables, self.raw, strict=True):
             variable.assign(value)
-
-
-class Clock:
-    """CPU seconds (user and system, with children) and wall seconds since it was made."""
-
-    def __init__(self):
-        self.start = self._now()
-        self.before = (0.0, 0.0)
-
-    @staticmethod
-    def _now():
-        import os
-
-        spent = os.times()
-        return sum(spent[:4]), time.perf_counter()
-
-    def add(self, cpu, wall):
-        """Count what earlier processes of the same run spent."""
-        self.before = (self.before[0] + cpu, self.before[1] + wall)
-
-    def read(self):
-        now = self._now()
-        return tuple(b + n - s for b, n, s in zip(self.before, now, self.start, strict=True))
 
 
 def save_detector(detector, path):

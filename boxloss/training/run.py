@@ -1,8 +1,5 @@
 """One training run, from data sets to a run folder."""
 
-import json
-import os
-import pathlib
 import sys
 
 import keras
@@ -10,54 +7,23 @@ import keras
 from boxloss import datasets, evaluation
 from boxloss.detector import Detector, load_detector
 from boxloss.evaluation.results import coco_results
-from boxloss.files import write_atomically, write_json
+from boxloss.files import write_json
 from boxloss.losses import mining
 from boxloss.training import devices
+from boxloss.training.bar import Bar
+from boxloss.training.clock import Clock
 from boxloss.training.criterion import Criterion, box_loss, measuring_loss
+from boxloss.training.folder import (
+    CHECKPOINT,
+    check_data,
+    check_resumed,
+    config_of,
+    prepare_folder,
+)
 from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
-from boxloss.training.progress import CHECKPOINT, Clock, Progress
-
-# What a resumed run may be told anew; everything else decides its weights.
-FREE = ("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard")
-
-
-class Rest(keras.utils.PyDataset):
-    """The batches of `batches` from `first` on: what is left of a broken epoch."""
-
-    def __init__(self, batches, first):
-        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
-        self.batches, self.first = batches, first
-
-    def __len__(self):
-        return len(self.batches) - self.first
-
-    def __getitem__(self, index):
-        return self.batches[index + self.first]
-
-    def on_epoch_end(self):
-        self.batches.on_epoch_end()
-
-
-class Shared(Rest):
-    """The batches for several devices: each cut to a multiple of `devices` images.
-
-    Without bool, as Keras averages a batch over the devices to learn its shapes.
-    """
-
-    def __init__(self, batches, first, devices):
-        super().__init__(batches, first)
-        self.devices = devices
-
-    def __len__(self):
-        left = len(self.batches.dataset.records) % self.batches.batch_size
-        return super().__len__() - (0 < left < self.devices)
-
-    def __getitem__(self, index):
-        x, y = super().__getitem__(index)
-        count = len(x) - len(x) % self.devices
-        y = {name: value[:count] for name, value in y.items()}
-        return x[:count], y | {"ignore": y["ignore"].astype("float32")}
+from boxloss.training.parts import EvenBatches, RemainingBatches
+from boxloss.training.progress import Progress
 
 
 def train(train_set, validation_set, options, out, resume=False, verbose="auto", clock=None):
@@ -65,7 +31,8 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
 
     train_set, validation_set: `datasets.DataSet`, with equal classes. options: `Options`.
     out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one,
-    with the data and options that it began with (those in `FREE` may change).
+    with the data and options that it began with; those in `folder.MAY_CHANGE_ON_RESUME` may be
+    other ones. verbose: 0 shows no progress, anything else a line per epoch.
 
     Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
     and `Interrupted` after Ctrl-C was pressed and the state saved.
@@ -95,7 +62,7 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock):
         seed=options.seed,
         mosaic_epochs=options.mosaic_epochs,
     )
-    steps = len(batches if options.devices == 1 else Shared(batches, 0, options.devices))
+    steps = len(batches if options.devices == 1 else EvenBatches(batches, 0, options.devices))
     progress = Progress(out, options, train_set, validation_set, steps, clock)
     if resume and (out / CHECKPOINT).exists():
         progress.resume(out / CHECKPOINT)
@@ -180,18 +147,23 @@ def fit(model, batches, progress, options, verbose):
     batches.epoch = first
     if progress.patience_is_over():  # a resumed run that had stopped early
         return
-    common = {"callbacks": [progress], "shuffle": False, "verbose": verbose}
+    callbacks = [Bar(progress), progress] if verbose else [progress]
+    common = {"callbacks": callbacks, "shuffle": False, "verbose": 0}
     devices = options.devices
     try:
         # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
         if progress.position["step"]:
             done = progress.position["step"]
-            rest = Rest(batches, done) if devices == 1 else Shared(batches, done, devices)
+            rest = (
+                RemainingBatches(batches, done)
+                if devices == 1
+                else EvenBatches(batches, done, devices)
+            )
             model.fit(rest, initial_epoch=first, epochs=first + 1, **common)
             first += 1
             batches.epoch = first
         if first < options.epochs and not model.stop_training:
-            whole = batches if devices == 1 else Shared(batches, 0, devices)
+            whole = batches if devices == 1 else EvenBatches(batches, 0, devices)
             model.fit(whole, initial_epoch=first, epochs=options.epochs, **common)
     finally:
         progress.release()
@@ -225,84 +197,6 @@ def evaluate(detector, dataset, out, loss="ciou"):
     evaluation.write_boxes_csv(rows, out / "boxes.csv")
     write_json(out / "detections.json", results)
     return metrics, results
-
-
-def config_of(train_set, validation_set, options):
-    import boxloss
-
-    return {
-        "boxloss": boxloss.__version__,
-        "keras": keras.__version__,
-        "backend": keras.config.backend(),
-        **options.as_dict(),
-        "class_names": train_set.class_names,
-        "category_ids": train_set.category_ids,
-        "images": str(train_set.root),
-        "val_images": str(validation_set.root),
-        "training": train_set.counts(),
-        "validation": validation_set.counts(),
-    }
-
-
-def prepare_folder(out, resume):
-    """The run folder; ValueError if it cannot be written, or holds another run."""
-    out = pathlib.Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with write_atomically(out / ".writable") as temporary:
-            temporary.write_bytes(bytes(2**20))
-        os.unlink(out / ".writable")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ValueError(
-            f"`out` must be a folder that can be written. Received: {str(out)!r} ({reason})"
-        ) from None
-    if not resume and (out / CHECKPOINT).exists():
-        raise ValueError(
-            f"`out` must be a new folder, or --resume be given to go on. Received: {str(out)!r}, "
-            "which holds a run"
-        )
-    return out
-
-
-def check_resumed(out, config):
-    """ValueError where `config` is not that of the run in `out`."""
-    path = out / "config.json"
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        # A newer version may know options that the run did not.
-        before, now = (_deciding(found) for found in (before, json.loads(json.dumps(config))))
-        other = {name: value for name, value in before.items() if now.get(name, value) != value}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"{path}: file must tell with what the run began. Received: {error}"
-        ) from None
-    if other:
-        received = ", ".join(
-            f"{name}={now[name]!r} (before {value!r})" for name, value in other.items()
-        )
-        raise ValueError(
-            "`resume` must go on with the data and arguments of the run "
-            f"({', '.join(FREE)} may change). Received: {received}"
-        )
-
-
-def _deciding(config):
-    """What of config.json decides the weights of a run; of the data, how much there is."""
-    other = (*FREE, "boxloss", "keras", "backend", "images", "val_images", "category_ids")
-    decide = {name: value for name, value in config.items() if name not in other}
-    for part in ("training", "validation"):
-        counts = decide.pop(part)
-        decide |= {f"{part} {name}": counts[name] for name in ("images", "boxes")}
-    return decide
-
-
-def check_data(train_set, validation_set):
-    for name, dataset in (("images", train_set), ("val_images", validation_set)):
-        if not dataset.records:
-            raise ValueError(f"`{name}` must hold at least one image. Received: none")
-    if not any((~record.ignored).any() for record in train_set.records):
-        raise ValueError("`annotations` must hold at least one box to learn. Received: none")
 
 
 def make_deterministic():

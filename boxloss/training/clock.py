@@ -1,0 +1,25 @@
+"""How long a run took, over all of its processes."""
+
+import os
+import time
+
+
+class Clock:
+    """CPU seconds (user and system, with children) and wall seconds since it was made."""
+
+    def __init__(self):
+        self.start = self._now()
+        self.before = (0.0, 0.0)
+
+    @staticmethod
+    def _now():
+        spent = os.times()
+        return sum(spent[:4]), time.perf_counter()
+
+    def add(self, cpu, wall):
+        """Count what earlier processes of the same run spent."""
+        self.before = (self.before[0] + cpu, self.before[1] + wall)
+
+    def read(self):
+        now = self._now()
+        return tuple(b + n - s for b, n, s in zip(self.before, now, self.start, strict=True))

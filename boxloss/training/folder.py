@@ -1,0 +1,105 @@
+"""The run folder and its config.json: who may write there, and what a resumed run must not change.
+
+No Keras here: the commands look at a folder before they import a backend.
+"""
+
+import json
+import os
+import pathlib
+
+from boxloss.files import write_atomically
+
+CHECKPOINT = "checkpoint.npz"
+# Options that decide no weight: a resumed run may be given other ones.
+MAY_CHANGE_ON_RESUME = (
+    *("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard"),
+)
+
+
+def config_of(train_set, validation_set, options):
+    """The dict that `config.json` holds."""
+    import keras
+
+    import boxloss
+
+    return {
+        "boxloss": boxloss.__version__,
+        "keras": keras.__version__,
+        "backend": keras.config.backend(),
+        **options.as_dict(),
+        "class_names": train_set.class_names,
+        "category_ids": train_set.category_ids,
+        "images": str(train_set.root),
+        "val_images": str(validation_set.root),
+        "training": train_set.counts(),
+        "validation": validation_set.counts(),
+    }
+
+
+def prepare_folder(out, resume):
+    """The run folder; ValueError if it cannot be written, or holds another run."""
+    out = pathlib.Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with write_atomically(out / ".writable") as temporary:
+            temporary.write_bytes(bytes(2**20))
+        os.unlink(out / ".writable")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"`out` must be a folder that can be written. Received: {str(out)!r} ({reason})"
+        ) from None
+    if not resume and (out / CHECKPOINT).exists():
+        raise ValueError(
+            f"`out` must be a new folder, or --resume be given to go on. Received: {str(out)!r}, "
+            "which holds a run"
+        )
+    return out
+
+
+def check_resumed(out, config):
+    """ValueError where `config` is not that of the run in `out`."""
+    path = out / "config.json"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        # A newer version may know options that the run did not.
+        before, now = (_deciding(found) for found in (before, json.loads(json.dumps(config))))
+        other = {name: value for name, value in before.items() if now.get(name, value) != value}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path}: file must tell with what the run began. Received: {error}"
+        ) from None
+    if other:
+        received = ", ".join(
+            f"{name}={now[name]!r} (before {value!r})" for name, value in other.items()
+        )
+        raise ValueError(
+            "`resume` must go on with the data and arguments of the run "
+            f"({', '.join(MAY_CHANGE_ON_RESUME)} may change). Received: {received}"
+        )
+
+
+def _deciding(config):
+    """What of config.json decides the weights of a run; of the data, how much there is."""
+    other = (
+        *MAY_CHANGE_ON_RESUME,
+        "boxloss",
+        "keras",
+        "backend",
+        "images",
+        "val_images",
+        "category_ids",
+    )
+    decide = {name: value for name, value in config.items() if name not in other}
+    for part in ("training", "validation"):
+        counts = decide.pop(part)
+        decide |= {f"{part} {name}": counts[name] for name in ("images", "boxes")}
+    return decide
+
+
+def check_data(train_set, validation_set):
+    for name, dataset in (("images", train_set), ("val_images", validation_set)):
+        if not dataset.records:
+            raise ValueError(f"`{name}` must hold at least one image. Received: none")
+    if not any((~record.ignored).any() for record in train_set.records):
+        raise ValueError("`annotations` must hold at least one box to learn. Received: none")
