@@ -6,12 +6,15 @@
 
 `import boxloss` alone imports nothing else. Keras comes with the first use of a loss (Keras in turn
 imports OpenCV and matplotlib where they are installed); data sets, detectors and reports come with
-theirs.
+theirs. Where KERAS_BACKEND is not set, Keras gets the first backend that is installed: TensorFlow,
+JAX, PyTorch.
 """
 
 import importlib
 import importlib.abc
 import importlib.util
+import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -100,6 +103,27 @@ class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = self.own_spec
 
 
+def _choose_backend():
+    """Set KERAS_BACKEND to a backend that is installed, where Keras would take a missing one.
+
+    Keras takes TensorFlow unless KERAS_BACKEND or its own keras.json says otherwise, and cannot be
+    imported where that one is missing. What is set in the environment is never changed.
+    """
+    if os.environ.get("KERAS_BACKEND"):
+        return
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    try:
+        with open(os.path.join(home, "keras.json"), encoding="utf-8") as file:
+            configured = json.load(file)["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        configured = "tensorflow"
+    for backend in (configured, "tensorflow", "jax", "torch"):
+        if isinstance(backend, str) and importlib.util.find_spec(backend) is not None:
+            if backend != configured:
+                os.environ["KERAS_BACKEND"] = backend
+            return
+
+
 class _WithKeras(importlib.abc.MetaPathFinder):
     """Registers the losses as soon as Keras is there, so that its `load_model` knows them."""
 
@@ -107,6 +131,7 @@ class _WithKeras(importlib.abc.MetaPathFinder):
         if name != "keras":
             return None
         sys.meta_path.remove(self)
+        _choose_backend()
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
