@@ -33,13 +33,25 @@ def test_what_is_missing_is_named_with_what_installs_it(monkeypatch, capsys):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda module: module in there or None)
     monkeypatch.setattr(doctor, "backend_and_devices", lambda: ("torch", ["cpu"], None))
     jobs = doctor.run(None)["jobs"]
-    assert jobs["a loss"] == [] and jobs["explore"] == []
-    assert jobs["train, evaluate, predict"] == ["tensorflow", "faster_coco_eval", "scipy"]
+    assert jobs["a loss"] == [] and jobs["explore, audit"] == []
+    assert jobs["train, evaluate, predict"] == ["faster_coco_eval", "scipy"]
+    assert jobs["export as ONNX"] == ["tensorflow", "tf2onnx", "onnxruntime"]
     there.remove("torch")
     assert doctor.run(None)["jobs"]["a loss"] == ["tensorflow or jax or torch"]
     told = capsys.readouterr().err
     assert 'missing scipy: pip install "boxloss[train]"' in told
     assert 'missing tensorflow or jax or torch: pip install "boxloss[tensorflow]"' in told
+
+
+def test_nothing_is_ready_without_a_backend(monkeypatch, capsys):
+    """Also where one is installed that cannot be imported."""
+    monkeypatch.setattr(doctor, "backend_and_devices", lambda: (None, [], "ImportError: half"))
+    for there in (set(), {"keras", "tensorflow", "cv2", "tensorboard"}):
+        monkeypatch.setattr(
+            doctor.importlib.util, "find_spec", lambda name, t=there: name in t or None
+        )
+        assert all(doctor.run(None)["jobs"].values())
+    assert "ready" not in capsys.readouterr().err
 
 
 def test_it_works_where_no_backend_does():

@@ -8,16 +8,17 @@ import platform
 import sys
 
 import boxloss
+from boxloss.cli import BACKENDS
 
-HELP = "Tell backend, devices and versions, and what is missing for what."
+HELP = "Report backend, devices, versions, and what is missing."
 EPILOG = """examples:
   boxloss doctor
   KERAS_BACKEND=jax boxloss doctor
 
-One JSON object goes to stdout: boxloss, python, platform, backend (null where Keras cannot be
-imported, with the reason in `problem`), devices, versions {package: version or null} and jobs
-{job: what is missing for it}; lines for people go to stderr. The exit status is 0: a missing
-package is no error.
+One JSON object goes to stdout: boxloss, python, platform, backend (null where
+Keras cannot be imported, with the reason in `problem`), devices, versions
+{package: version or null} and jobs {job: what is missing for it}; lines for
+people go to stderr. The exit status is 0: a missing package is no error.
 """
 
 # The packages that are named, as they are called on installation.
@@ -36,17 +37,24 @@ PACKAGES = (
     "keras-hub",
     "tensorflow-addons",
 )
+BACKENDS_WORD = " or ".join(BACKENDS)
+TRAIN = 'pip install "boxloss[train]"'
 # job: the modules it needs, of each group one, and what installs them
 JOBS = {
-    "a loss": ([("keras",), ("tensorflow", "jax", "torch")], 'pip install "boxloss[tensorflow]"'),
+    "a loss": ([("keras",), BACKENDS], 'pip install "boxloss[tensorflow]"'),
     "train, evaluate, predict": (
-        [("keras",), ("tensorflow",), ("cv2",), ("faster_coco_eval",), ("scipy",)],
-        'pip install "boxloss[train]"',
+        [("keras",), BACKENDS, ("cv2",), ("faster_coco_eval",), ("scipy",)],
+        TRAIN,
     ),
-    "explore": ([("cv2",)], 'pip install "boxloss[train]"'),
-    "Hungarian assignment": ([("scipy",)], 'pip install "boxloss[train]"'),
-    "plots of simulate and the benchmarks": (
-        [("matplotlib",)],
+    "explore, audit": ([("keras",), BACKENDS, ("cv2",)], TRAIN),
+    "export as SavedModel": ([("keras",), ("tensorflow",), ("cv2",)], TRAIN),
+    "export as ONNX": (
+        [("keras",), ("tensorflow",), ("cv2",), ("tf2onnx",), ("onnxruntime",)],
+        f"{TRAIN} tf2onnx onnxruntime",
+    ),
+    "Hungarian assignment": ([("keras",), BACKENDS, ("scipy",)], TRAIN),
+    "plots of simulate": (
+        [("keras",), BACKENDS, ("matplotlib",)],
         'pip install "boxloss[benchmark]"',
     ),
     "TensorBoard": ([("tensorboard",)], 'pip install "boxloss[tensorboard]"'),
@@ -73,9 +81,9 @@ def run(args):
         "devices": devices,
         "problem": problem,
         "versions": {package: version(package) for package in PACKAGES},
-        "jobs": {job: missing(groups) for job, (groups, _) in JOBS.items()},
+        "jobs": {job: missing(groups, backend) for job, (groups, _) in JOBS.items()},
     }
-    tell(result)
+    report(result)
     return result
 
 
@@ -87,13 +95,19 @@ def version(package):
         return None
 
 
-def missing(groups):
-    """The groups of which no module is there, each as "a or b"."""
-    return [
+def missing(groups, backend):
+    """The groups of which no module is installed, each as "a or b".
+
+    Without a backend that works no job is ready, whatever else is installed.
+    """
+    absent = [
         " or ".join(group)
         for group in groups
         if not any(importlib.util.find_spec(module) for module in group)
     ]
+    if backend is None and BACKENDS_WORD not in absent:
+        absent.append("a backend that works")
+    return absent
 
 
 def backend_and_devices():
@@ -102,7 +116,7 @@ def backend_and_devices():
         from boxloss.tensors import ops
 
         return ops.backend(), DEVICES.get(ops.backend(), list)(), None
-    except Exception as error:  # a half-installed backend may fail in any way; it is told
+    except Exception as error:  # a backend that is half installed may fail in any way
         lines = str(error).strip().splitlines()
         wanted = os.environ.get("KERAS_BACKEND")
         asked = f" (KERAS_BACKEND={wanted})" if wanted else ""
@@ -131,7 +145,8 @@ def _torch():
 DEVICES = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
-def tell(result):
+def report(result):
+    """What people read, on stderr."""
     lines = [f"boxloss {result['boxloss']}, Python {result['python']}, {result['platform']}"]
     if result["problem"]:
         lines.append(f"backend  none: {result['problem']}")
