@@ -21,7 +21,7 @@ FLOORS = {
     4: "training report callbacks",
     5: "audit",
     6: "cli",
-    7: "scripts",
+    7: "scripts __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 # Arrows within a floor, module by module: none is needed.

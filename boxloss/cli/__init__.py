@@ -1,4 +1,4 @@
-"""`boxloss <command>`: one parser, one file a command.
+"""`boxloss <command>`: one parser, one file per command.
 
 A command module has `HELP` (one line), `EPILOG` (examples), `add_arguments(parser)` and
 `run(args)`, which returns the dict that is printed as one JSON object on stdout. Whatever people
@@ -6,12 +6,15 @@ read goes to stderr.
 """
 
 import argparse
+import difflib
 import importlib
+import importlib.util
 import json
 import os
 import sys
 
-from boxloss.cli import tuning
+import boxloss
+from boxloss.cli import screen, tuning
 
 COMMANDS = (
     "make-synthetic",
@@ -27,6 +30,8 @@ COMMANDS = (
 
 # Those that train or run a detector.
 TRAIN_DETECTORS = ("train", "evaluate", "predict", "audit")
+BACKENDS = ("tensorflow", "jax", "torch")
+LONGEST_LIST = 20  # of what is printed on a terminal
 
 
 def module_of(command):
@@ -66,8 +71,9 @@ def parser_of(prog, module):
 
 def usage():
     lines = ["usage: boxloss COMMAND [...]", "", "commands:"]
-    lines += [f"  {command:16} {module_of(command).HELP}" for command in COMMANDS]
-    lines += ["", "`boxloss COMMAND --help` shows a command's flags and examples."]
+    lines += [f"  {command:15} {module_of(command).HELP}" for command in COMMANDS]
+    lines += ["", "`boxloss COMMAND --help` shows the flags and examples of a command,"]
+    lines += ["`boxloss --version` the version."]
     return "\n".join(lines)
 
 
@@ -86,23 +92,41 @@ def choose_backend(words):
         tuning.use_onednn(False)
 
 
+def check_backend():
+    """ValueError where the backend is not installed: Keras fails with a page of traceback."""
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked in BACKENDS and importlib.util.find_spec(asked) is None:
+        raise ValueError(
+            "`--backend` or KERAS_BACKEND must be a backend that is installed "
+            f'(pip install "boxloss[{asked}]"). Received: {asked!r}'
+        )
+
+
 def main(argv=None):
     """Run one command; return the exit status.
 
     0 well, 1 a check failed, 2 bad input, 130 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["help"]:  # `boxloss help train` is `boxloss train --help`
+        argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"boxloss {boxloss.__version__}")
+        return 0
     command, rest = argv[0], argv[1:]
     if command not in COMMANDS:
-        print(
-            f"boxloss: the command must be one of {', '.join(COMMANDS)}. Received: {command!r}",
-            file=sys.stderr,
-        )
+        print(_unknown(command), file=sys.stderr)
         return 2
     return run_module(f"boxloss {command}", module_of(command), rest, command in TRAIN_DETECTORS)
+
+
+def _unknown(command):
+    near = difflib.get_close_matches(command.lower(), COMMANDS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"boxloss: the command must be one of {', '.join(COMMANDS)}.{hint} Received: {command!r}"
 
 
 def run_module(prog, module, argv=None, trains=False):
@@ -116,14 +140,52 @@ def run_module(prog, module, argv=None, trains=False):
         tuning.for_training()
     args = parser_of(prog, module).parse_args(argv)
     try:
-        result = module.run(args)
-    except (ValueError, OSError) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
-        return 2
+        with screen.held():
+            result = _run(prog, module, args)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(result))
+    if result is None:
+        return 2
+    print_object(result)
     if result.get("interrupted"):
         return 130
     return 1 if result.get("failed") else 0
+
+
+def _run(prog, module, args):
+    """The dict of a command, or None after one line about what cannot be done."""
+    try:
+        if prog != "boxloss doctor":  # which reports what is missing
+            check_backend()
+        return module.run(args)
+    except (ValueError, OSError) as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "boxloss":
+            raise
+        print(
+            f"{prog}: the package of the module {error.name!r} must be installed "
+            f'(pip install "boxloss[train]"; `boxloss doctor` shows what is missing)',
+            file=sys.stderr,
+        )
+    return None
+
+
+def print_object(result):
+    """Print `result` to stdout as one JSON object; without its long lists on a terminal."""
+    if sys.stdout.isatty():
+        result = _without_long_lists(result)
+    try:
+        print(json.dumps(result), flush=True)
+    except BrokenPipeError:
+        # Whoever reads has read enough. Python flushes once more at its end: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _without_long_lists(value):
+    if isinstance(value, dict):
+        return {key: _without_long_lists(inner) for key, inner in value.items()}
+    if isinstance(value, list) and len(value) > LONGEST_LIST:
+        return f"{len(value)} values (shown where stdout is a file or a pipe)"
+    return value

@@ -4,18 +4,24 @@ import pathlib
 import sys
 import time
 
-HELP = "Rank annotations by how wrong they look: a table, a page, and a proposal of corrections."
+from boxloss.cli.choices import check_loss, loss_flag, option
+from boxloss.cli.inputs import existing_path
+
+HELP = "Rank labels by how wrong they look; propose corrections."
 EPILOG = """examples:
-  boxloss audit --truth gt.json --detections results.json --images photos/ --out audit/
-  boxloss audit --truth gt.json --images photos/ --folds 3 --epochs 40 --out audit/
-  boxloss audit --truth train.json --detections results.json --images photos/ \\
-    --history runs/first --out audit/
+  boxloss audit --truth gt.json --detections results.json --images photos/ \\
+    --out audit/
+  boxloss audit --truth gt.json --images photos/ --folds 3 --epochs 40 \\
+    --out audit/
+  boxloss audit --truth train.json --detections results.json \\
+    --images photos/ --history runs/first --out audit/
   boxloss audit runs/first
 
-OUT then holds audit.csv (every annotation, the most suspicious first), index.html (the worst of
-them, with pictures) and corrected.json (a proposal, as COCO). The labels themselves are never
-changed. Detections must come from a detector that did not learn from these labels; without
---detections, --folds trains one detector for each part of the images on the other parts.
+OUT then holds audit.csv (every annotation, the most suspicious first),
+index.html (the worst of them, with pictures) and corrected.json (a proposal,
+as COCO). The labels themselves are never changed. Detections must come from a
+detector that did not learn from these labels; without --detections, --folds
+trains one detector for each part of the images on the other parts.
 """
 
 
@@ -48,14 +54,16 @@ def add_arguments(parser):
         metavar="SUSPICION",
         help="correct boxes from this suspicion on (default: %(default)s)",
     )
-    page.add_argument("--loss", default="ciou", help="box errors of the page (default: ciou)")
+    loss_flag(
+        page, default="ciou", help="that measures the boxes of the page (default: %(default)s)"
+    )
     folds = parser.add_argument_group("without --detections")
     folds.add_argument("--folds", type=int, help="parts that the images are divided into")
-    folds.add_argument("--epochs", type=int, default=60, help="(default: %(default)s)")
-    folds.add_argument("--size", default="nano", help="nano or small (default: %(default)s)")
-    folds.add_argument("--image-size", type=int, default=320, help="(default: %(default)s)")
-    folds.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
-    folds.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    option(folds, "--epochs", "of each training")
+    option(folds, "--size", "nano or small")
+    option(folds, "--image-size", "side in pixels that images are fitted into")
+    option(folds, "--batch-size", "images per step")
+    option(folds, "--seed", "of the parts and of each training")
     folds.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -64,11 +72,12 @@ def run(args):
     from boxloss.audit import LabelAudit
 
     started = time.monotonic()
+    check_loss(args.loss)
     truth, detections, images, out = sources(args)
-    out.mkdir(parents=True, exist_ok=True)
     made = time.monotonic()
     audit = LabelAudit(truth, detections, images, score_threshold=args.score, history=args.history)
     seconds = time.monotonic() - made
+    out.mkdir(parents=True, exist_ok=True)
     corrected = out / "corrected.json"
     proposal = audit.to_coco(corrected, args.correct_from)
     audit.to_csv(out / "audit.csv")
@@ -105,6 +114,9 @@ def sources(args):
             f"truth={args.truth!r}, detections={args.detections!r}, folds={args.folds!r}, "
             f"out={str(args.out) if args.out else None!r}"
         )
+    for given, what in ((args.truth, "truth"), (args.detections, "detections")):
+        if given is not None:
+            existing_path(what, given)
     if args.run is not None:
         from boxloss.audit.source import labels_of_run
 

@@ -1,14 +1,19 @@
 """`boxloss evaluate`: COCO metrics and every box's errors for a trained detector."""
 
-import json
 import pathlib
 import sys
 
-HELP = "Evaluate a trained detector: COCO metrics, boxes.csv, and the page of its errors."
+from boxloss.cli.choices import check_loss, loss_flag
+from boxloss.cli.inputs import existing, existing_path, run_config
+from boxloss.datasets.load import existing_folder
+
+HELP = "Measure a trained detector: COCO metrics, errors of each box."
 EPILOG = """examples:
   boxloss evaluate runs/first --images photos --annotations photos.json
-  boxloss evaluate runs/first --images VOC/JPEGImages --annotations VOC/Annotations --out results
-  boxloss evaluate runs/first --images photos --annotations photos.json --model last.keras
+  boxloss evaluate runs/first --images VOC/JPEGImages \\
+    --annotations VOC/Annotations --out results
+  boxloss evaluate runs/first --images photos --annotations photos.json \\
+    --model last.keras
 """
 
 
@@ -20,7 +25,7 @@ def add_arguments(parser):
     parser.add_argument("--annotations", required=True, help="their annotations")
     parser.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
-    parser.add_argument("--loss", help="that measures the boxes (default: the run's)")
+    loss_flag(parser, help="that measures the boxes (default: the run's)")
     parser.add_argument(
         "--out", type=pathlib.Path, help="folder for what is written (default: RUN/evaluation)"
     )
@@ -30,10 +35,15 @@ def add_arguments(parser):
 def run(args):
     from boxloss import datasets, training
     from boxloss.cli.train import tell_problems, write_explorer
-    from boxloss.detector import load_detector
     from boxloss.files import write_json
 
-    detector = load_detector(existing(args.run / args.model))
+    check_loss(args.loss)
+    model = existing(args.run / args.model)
+    existing_folder("images", args.images)
+    existing_path("annotations", args.annotations)
+    from boxloss.detector import load_detector
+
+    detector = load_detector(model)
     config = run_config(args.run)
     name, arguments = config.get("loss", "ciou"), config.get("loss_args")
     if args.loss:
@@ -59,17 +69,3 @@ def run(args):
     )
     print(f"next: open {write_explorer(out)}", file=sys.stderr)
     return metrics
-
-
-def existing(path):
-    if not path.is_file():
-        raise ValueError(f"`run` must be a run folder with {path.name}. Received: {str(path)!r}")
-    return path
-
-
-def run_config(folder):
-    """config.json of a run folder; empty where there is none."""
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

@@ -4,12 +4,17 @@ import pathlib
 import sys
 import time
 
-HELP = "show which boxes are wrong, by how much and on which side: a page to open in a browser"
+from boxloss.cli.choices import check_loss, loss_flag
+from boxloss.cli.inputs import existing, existing_path
+
+HELP = "Show which boxes are wrong: a page to open in a browser."
 EPILOG = """examples:
   boxloss explore runs/demo
-  boxloss explore --truth gt.json --detections results.json --images photos/ --out page/
+  boxloss explore --truth gt.json --detections results.json \\
+    --images photos/ --out page/
   boxloss explore runs/new --compare runs/old
-  boxloss explore --truth train.json --detections found.json --images photos/ \\
+  boxloss explore --truth train.json --detections found.json \\
+    --images photos/ \\
     --history runs/demo --out page/
 """
 
@@ -22,7 +27,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--out", type=pathlib.Path, help="folder of the page (default: RUN/explorer)"
     )
-    parser.add_argument("--loss", default="ciou", help="box errors by this loss (default: ciou)")
+    loss_flag(parser, default="ciou", help="that measures the boxes (default: %(default)s)")
     parser.add_argument("--iou", type=float, default=0.5, help="a box is found from this IoU on")
     parser.add_argument(
         "--score", type=float, help="confidence from which on detections count (default: best F1)"
@@ -48,6 +53,13 @@ def run(args):
             f"Received: run={str(args.run) if args.run else None!r}, truth={args.truth!r}, "
             f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
         )
+
+    check_loss(args.loss)
+    for given, what in ((args.truth, "truth"), (args.detections, "detections")):
+        if given is not None:
+            existing_path(what, given)
+    if args.run is not None:
+        existing(args.run / "boxes.csv")
 
     def report_of(source, title):
         if from_coco and not pathlib.Path(source).is_dir():

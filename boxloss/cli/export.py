@@ -1,17 +1,18 @@
 """`boxloss export`: a trained detector as a SavedModel or an ONNX file."""
 
-import contextlib
 import pathlib
 import sys
 
-HELP = "Write a trained detector as a SavedModel or ONNX file, checked against the detector."
+from boxloss.cli.inputs import existing
+
+HELP = "Write a detector as a SavedModel or ONNX file, and check it."
 EPILOG = """examples:
   boxloss export runs/first --out runs/first/saved_model
   boxloss export runs/first --out detector.onnx --format onnx
   boxloss export runs/first --out small --image-size 256
 
-It takes letterboxed RGB images (B, S, S, 3) in [0, 255] and gives boxes (B, A, 4) in their pixels
-and scores (B, A, C) of all locations, before NMS.
+It takes letterboxed RGB images (B, S, S, 3) in [0, 255] and gives boxes (B, A,
+4) in their pixels and scores (B, A, C) of all locations, before NMS.
 """
 
 
@@ -26,11 +27,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    from boxloss.cli.evaluate import existing
+    model = existing(args.run / args.model)
     from boxloss.detector import export, load_detector
 
-    detector = load_detector(existing(args.run / args.model))
-    with contextlib.redirect_stdout(sys.stderr):
-        written = export(detector, args.out, args.format, args.image_size)
+    written = export(load_detector(model), args.out, args.format, args.image_size)
     print(f"wrote {args.out}; largest difference {written['difference']:.1e}", file=sys.stderr)
     return written

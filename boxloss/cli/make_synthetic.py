@@ -3,11 +3,13 @@
 import pathlib
 import sys
 
-HELP = "Write synthetic images (shapes on textured backgrounds) with exact boxes."
+HELP = "Write synthetic images with exact boxes, to try everything."
 EPILOG = """examples:
   boxloss make-synthetic --out runs/shapes
-  boxloss make-synthetic --out runs/shapes --count 1000 --image-size 256 --seed 7
-  boxloss make-synthetic --out runs/many --count 200 --min-size 150 --max-size 1600 --classes circle
+  boxloss make-synthetic --out runs/shapes --count 1000 --image-size 256 \\
+    --seed 7
+  boxloss make-synthetic --out runs/many --count 200 --min-size 150 \\
+    --max-size 1600 --classes circle
 """
 
 
@@ -32,7 +34,8 @@ def add_arguments(parser):
         nargs="+",
         default=list(CLASSES),
         choices=CLASSES,
-        help="shapes to draw (default: all)",
+        metavar="SHAPE",
+        help=f"shapes to draw: {', '.join(CLASSES)} (default: all)",
     )
     parser.add_argument(
         "--format",

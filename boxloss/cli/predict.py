@@ -3,13 +3,16 @@
 import pathlib
 import sys
 
-HELP = "Find boxes in images without annotations: COCO results JSON, and the images with boxes."
+from boxloss.cli.inputs import existing
+
+HELP = "Find boxes in new images: COCO results and drawings."
 EPILOG = """examples:
   boxloss predict runs/first photos/new --out runs/first/new
   boxloss predict runs/first one.jpg --out here --score-threshold 0.5
   boxloss predict runs/first photos/new --out here --no-drawings
 
-OUT/detections.json is a list of COCO results; image_id is the file name below IMAGES.
+OUT/detections.json is a list of COCO results; image_id is the file name below
+IMAGES.
 """
 
 
@@ -29,9 +32,7 @@ def add_arguments(parser):
 
 def run(args):
     from boxloss import datasets
-    from boxloss.cli.evaluate import existing
     from boxloss.cli.train import tell_problems
-    from boxloss.detector import load_detector
     from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
 
@@ -39,6 +40,8 @@ def run(args):
     dataset = datasets.load_images(args.images)
     tell_problems(dataset)
     args.out.mkdir(parents=True, exist_ok=True)  # loading takes seconds: refuse a bad --out before
+    from boxloss.detector import load_detector
+
     detector = load_detector(model)
     results, unreadable = [], 0
     for number, record in enumerate(dataset.records):

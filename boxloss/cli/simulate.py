@@ -6,6 +6,7 @@ import sys
 import time
 
 from boxloss.cli import json_object
+from boxloss.cli.choices import box_losses, check_loss, loss_flag
 from boxloss.files import write_atomically, write_csv
 
 HELP = "Move boxes around a target by each loss's exact gradient."
@@ -16,21 +17,21 @@ examples:
   boxloss simulate --loss giou --protocol tong --points matlab5000
   boxloss simulate --loss focaler_iou --loss-args '{"low": 0.2, "high": 0.8}'
 
-Prints one JSON object: for each loss `errors` (E_0 ... E_K), `iou_losses`, `sum` (k = 1 ... K),
-`share_above`, `never_overlap`, `inverted`, `seconds`. With --out also simulation.json, curves.csv,
-points.csv, table.md and, where matplotlib is installed, curves.png, surface.png, way.png. Ctrl-C
-keeps the losses that are done.
+Prints one JSON object: for each loss `errors` (E_0 ... E_K), `iou_losses`,
+`sum` (k = 1 ... K), `share_above`, `never_overlap`, `inverted`, `seconds`.
+With --out also simulation.json, curves.csv, points.csv, table.md and, where
+matplotlib is installed, curves.png, surface.png, way.png. Ctrl-C keeps the
+losses that are done.
 """
 STRIP = {"target": 0, "scale": 3, "shape": 6}  # a tall target, a wide anchor of the same area
 
 
 def add_arguments(parser):
-    parser.add_argument(
-        "--loss",
+    loss_flag(
+        parser,
         nargs="+",
         default=["iou", "giou", "diou", "ciou"],
-        metavar="NAME",
-        help="losses of kind box, or all",
+        help="box losses, or all (default: iou giou diou ciou)",
     )
     parser.add_argument(
         "--loss-args",
@@ -96,9 +97,9 @@ class Progress:
 
 
 def run(args):
-    from boxloss import losses, simulation
-
-    names = losses.names("box") if args.loss == ["all"] else list(dict.fromkeys(args.loss))
+    names = box_losses() if args.loss == ["all"] else list(dict.fromkeys(args.loss))
+    for name in names:
+        check_loss(name)
     by_loss = arguments_by_loss(names, args.loss_args)
     settings = {
         "points": args.points,
@@ -106,6 +107,8 @@ def run(args):
         "parametrization": args.parametrization,
         "dtype": args.dtype,
     }
+    from boxloss import simulation
+
     results, interrupted = [], False
     try:
         for name in names:

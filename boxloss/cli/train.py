@@ -1,23 +1,27 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
-import argparse
-import contextlib
 import pathlib
 import sys
 
-from boxloss.cli import json_object
+from boxloss import training
+from boxloss.cli import BACKENDS, json_object
+from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
+from boxloss.training import Options
+from boxloss.training.clock import Clock
+from boxloss.training.folder import CHECKPOINT
 
-HELP = "Train a detector that predicts several boxes an image; show which boxes are wrong."
+HELP = "Train a detector on a folder of images; write a run folder."
 EPILOG = """examples:
   boxloss train --images photos --annotations photos.json --out runs/first
-  boxloss train --images VOC/JPEGImages --annotations VOC/Annotations --loss giou --out runs/voc
-  boxloss train --images photos --annotations photos.json --out runs/first --resume
+  boxloss train --images VOC/JPEGImages --annotations VOC/Annotations \\
+    --loss giou --out runs/voc
+  boxloss train --images photos --annotations photos.json --out runs/first \\
+    --resume
 
-The run folder then holds config.json, model.keras (best), last.keras, history.csv,
-image_losses.csv, box_history.csv, boxes.csv, metrics.json and explorer/index.html. The metrics are
-printed to stdout as one JSON object.
+The run folder then holds config.json, model.keras (best), last.keras,
+history.csv, image_losses.csv, box_history.csv, boxes.csv, metrics.json and
+explorer/index.html. The metrics are printed to stdout as one JSON object.
 """
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def add_arguments(parser):
@@ -55,67 +59,43 @@ def data_arguments(parser):
 
 
 def _model_arguments(group):
-    group.add_argument("--size", default="nano", help="nano or small (default: %(default)s)")
-    group.add_argument(
-        "--image-size",
-        type=int,
-        default=320,
-        help="side in pixels that images are fitted into, a multiple of 32 (default: %(default)s)",
-    )
-    group.add_argument("--loss", default="ciou", help="box loss (default: %(default)s)")
-    group.add_argument(
-        "--loss-args",
-        type=json_object,
-        default={},
-        help="its arguments, as JSON: '{\"beta\": 0.5}'",
-    )
-    group.add_argument(
+    option(group, "--size", "nano or small")
+    option(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
+    loss_flag(group, default=DEFAULTS["loss"], help="box loss (default: %(default)s)")
+    option(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
+    option(
+        group,
         "--bins",
-        type=int,
-        default=0,
-        help="16 predicts each side as a distribution over 16 bins, with DFL "
-        "(default: %(default)s, a number a side)",
+        "16 predicts each side as a distribution over 16 bins, with DFL; 0 as one number",
     )
-    group.add_argument("--weights", help="a model.keras to start from; its classes may differ")
-    group.add_argument(
-        "--mixed-precision", action="store_true", help="float16 arithmetic, for GPUs"
-    )
+    option(group, "--weights", "a model.keras to start from; its classes may differ", type=str)
+    option(group, "--mixed-precision", "float16 arithmetic, for GPUs")
 
 
 def _training_arguments(group):
-    number = "(default: %(default)s)"
-    group.add_argument("--epochs", type=int, default=60, help=number)
-    group.add_argument("--batch-size", type=int, default=8, help=f"images {number}")
-    group.add_argument("--optimizer", default="adamw", help=f"adam or adamw {number}")
-    group.add_argument("--learning-rate", type=float, default=2e-3, help=number)
-    group.add_argument("--weight-decay", type=float, default=0.01, help=f"of adamw {number}")
+    option(group, "--epochs", "passes over the training images")
+    option(group, "--batch-size", "images per step")
+    option(group, "--optimizer", "adam or adamw")
+    option(group, "--learning-rate", "the highest, after the warm-up")
+    option(group, "--weight-decay", "of adamw")
     group.add_argument("--no-augment", action="store_true", help="train on the images as they are")
-    group.add_argument(
-        "--plain-share",
-        type=float,
-        default=0.15,
-        help="last share of the epochs, in which no mosaics are made (default: %(default)s)",
-    )
-    group.add_argument(
+    option(group, "--plain-share", "last share of the epochs, in which no mosaics are made")
+    option(
+        group,
         "--focus",
+        "learn from the hardest images of each batch only, hardest=0.25 say",
         type=hardest,
         metavar="hardest=SHARE",
-        help="learn from the hardest images of each batch only, hardest=0.25 say",
     )
+    option(group, "--patience", "stop after so many evaluations without a better AP; 0 is never")
+    option(group, "--seed", "of weights, order and augmentation")
+    option(group, "--devices", "of this machine that share each batch")
     group.add_argument(
-        "--patience",
-        type=int,
-        default=0,
-        help="stop after so many evaluations without a better AP; 0 is never (default: 0)",
+        "--backend",
+        choices=BACKENDS,
+        help="of Keras (default: KERAS_BACKEND, else the first one that is installed)",
     )
-    group.add_argument("--seed", type=int, default=0, help=number)
-    group.add_argument(
-        "--devices", type=int, default=1, help=f"of this machine that share each batch {number}"
-    )
-    group.add_argument(
-        "--backend", choices=BACKENDS, help="of Keras (default: KERAS_BACKEND, else Keras' own)"
-    )
-    group.add_argument("--deterministic", action="store_true", help="bit-equal repetition")
+    option(group, "--deterministic", "bit-equal repetition")
 
 
 def _run_arguments(group):
@@ -128,35 +108,17 @@ def _run_arguments(group):
         help="go on from the last checkpoint in --out; of the other flags --epochs, --patience, "
         "--evaluate-every, --checkpoint-steps, --profile and --tensorboard may change",
     )
-    group.add_argument(
-        "--checkpoint-steps",
-        type=int,
-        default=0,
-        help="checkpoint within an epoch, too, every so many steps (default: 0, never)",
+    option(
+        group, "--checkpoint-steps", "steps between checkpoints within an epoch; 0 makes none there"
     )
-    group.add_argument(
-        "--evaluate-every", type=int, default=0, help="epochs (default: 0, about 15 times in all)"
-    )
-    group.add_argument(
+    option(group, "--evaluate-every", "epochs; 0 is about 15 times in all")
+    option(
+        group,
         "--profile",
-        action="store_true",
-        help="at the end, measure the shares of a step: waiting for data, model, loss",
+        "at the end, measure the shares of a step: waiting for data, model, loss",
     )
-    group.add_argument(
-        "--tensorboard", action="store_true", help="write event files to OUT/tensorboard, too"
-    )
+    option(group, "--tensorboard", "write event files to OUT/tensorboard, too")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def hardest(text):
-    """hardest=0.25 to 0.25."""
-    name, _, share = text.partition("=")
-    try:
-        if name == "hardest":
-            return float(share)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"must be hardest=SHARE. Received: {text!r}")
 
 
 def load_sets(args):
@@ -205,10 +167,9 @@ def tell_problems(dataset):
 
 
 def options_of(args):
-    from boxloss.training import Options
-
-    names = Options.__dataclass_fields__
-    given = {name: value for name, value in vars(args).items() if name in names}
+    """`Options` of the flags; ValueError names the one that is wrong."""
+    check_loss(args.loss)
+    given = {name: value for name, value in vars(args).items() if name in DEFAULTS}
     return Options(**given, augment=not args.no_augment)
 
 
@@ -224,27 +185,23 @@ def check_backend(wanted):
 
 
 def run(args):
-    from boxloss import training
-    from boxloss.training.progress import CHECKPOINT, Clock
-
     clock = Clock()
-    check_backend(args.backend)
+    # Importing a backend takes seconds: whatever can be wrong without one is looked at before.
     options = options_of(args)
     train_set, validation_set = load_sets(args)
+    check_backend(args.backend)
     if args.resume and not (args.out / CHECKPOINT).exists():
         print(f"{args.out}: no checkpoint yet, the run begins at its start", file=sys.stderr)
     try:
-        # Keras' progress bar goes to stdout, which is for the JSON object.
-        with contextlib.redirect_stdout(sys.stderr):
-            metrics = training.train(
-                train_set,
-                validation_set,
-                options,
-                args.out,
-                resume=args.resume,
-                verbose=0 if args.quiet else "auto",
-                clock=clock,
-            )
+        metrics = training.train(
+            train_set,
+            validation_set,
+            options,
+            args.out,
+            resume=args.resume,
+            verbose=0 if args.quiet else "auto",
+            clock=clock,
+        )
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)
         raise SystemExit(130) from None
