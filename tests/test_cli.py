@@ -91,7 +91,7 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--profile")
     # With the progress: stdout must be the JSON object alone.
     status, metrics, told = call(capsys, "train", *data(shapes), *tiny, "--out", out)
-    assert status == 0 and "Next:" in told and "Epoch 1/1  step 2/2  loss " in told
+    assert status == 0 and "Next:" in told and "Epoch 1/1  step 3/3  loss " in told
     shares = [metrics["profile"][name] for name in ("waiting", "model", "loss")]
     assert min(shares) >= 0 and sum(shares) == pytest.approx(1, abs=0.002)
     assert metrics["unreadable"] == 0
