@@ -289,9 +289,8 @@ def test_every_level_has_its_shape(name):
         assert tensors.residuals.shape == tensors.coordinate_errors.shape == (3, 5, 4)
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_padding_changes_neither_value_nor_gradient(name):
-    loss = make(name)
+def check_padding(loss, calls):
+    """Rows of padding, whatever the predictions there hold, change nothing in any of `calls`."""
     y_true, y_pred = examples(loss)
     value, gradient = value_and_gradient(lambda p: loss(y_true, p), y_pred)
     # Other shapes are fused in another way: what cancels, as in an angle's gradient, differs by the
@@ -300,7 +299,7 @@ def test_padding_changes_neither_value_nor_gradient(name):
     true, pred = pad(loss, y_true, y_pred, 6)
     garbage = np.float32([np.nan, 1e38, np.inf, -np.inf, -1.0, 0.0])
     pred[:, 5:] = garbage.reshape(-1, *[1] * (pred.ndim - 2))
-    for call in ("eager", "eager", "compiled"):
+    for call in calls:
         padded, slope = value_and_gradient(lambda p: loss(true, p), pred)
         np.testing.assert_allclose(padded, value, rtol=1e-6, err_msg=call)
         np.testing.assert_allclose(slope[:, :5], gradient, rtol=1e-5, atol=rounding, err_msg=call)
@@ -308,6 +307,24 @@ def test_padding_changes_neither_value_nor_gradient(name):
     for field in loss.tensors(true, pred).numpy()[:3]:
         if field is not None:
             np.testing.assert_array_equal(field[:, 5:], np.zeros_like(field[:, 5:]))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_padding_changes_neither_value_nor_gradient(name):
+    check_padding(make(name), ["operation by operation"])
+
+
+# A compilation takes a second or two: one loss of each way of being computed here, all of them in
+# the slow tests.
+COMPILED = ("l1", "giou", "ciou", "wiou", "inner_iou", "kl", "dfl", "kld", "sigmoid_focal")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in COMPILED else pytest.param(name, marks=pytest.mark.slow(2)) for name in EVERY],
+)
+def test_padding_changes_nothing_in_the_third_call_which_is_compiled(name):
+    check_padding(make(name), ["first", "second", "compiled"])
 
 
 @pytest.mark.parametrize("garbage", [np.nan, np.inf, -7.0])
