@@ -1,16 +1,27 @@
 """Files: written whole or not at all, found only inside a folder, named in one line."""
 
+import codecs
 import contextlib
 import csv
+import errno
 import json
 import os
 import pathlib
 import stat
 import tempfile
+from dataclasses import dataclass, field
 
 # A label file of 10,000 boxes takes about 3 MB; far more is an attack or an accident.
 TEXT_LIMIT = 64 * 2**20
 RECEIVED_LENGTH = 160
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -64,6 +75,24 @@ class OutsideFolderError(ValueError):
     """The name leads out of the folder."""
 
 
+def existing(argument, path):
+    """`path` as a Path. Raises ValueError that names the argument where nothing is there."""
+    if not pathlib.Path(path).exists():
+        raise ValueError(
+            f"`{argument}` must be an existing file or folder. Received: {argument}={str(path)!r}"
+        )
+    return pathlib.Path(path)
+
+
+def existing_folder(argument, path):
+    """`path` as a Path. Raises ValueError that names the argument where no folder is there."""
+    if not pathlib.Path(path).is_dir():
+        raise ValueError(
+            f"`{argument}` must be an existing folder. Received: {argument}={str(path)!r}"
+        )
+    return pathlib.Path(path)
+
+
 def inside(root, name):
     """The path of the file `name` below `root`.
 
@@ -83,9 +112,8 @@ def inside(root, name):
         raise OutsideFolderError(name)
     path = pathlib.Path(root) / name
     try:
-        real_root = os.path.realpath(root)
         real = os.path.realpath(path)
-        if os.path.commonpath([real_root, real]) != real_root:
+        if not _lies_in(os.path.realpath(root), real):
             raise OutsideFolderError(name)
         # A pipe or a device named like an image would hang whoever opens it.
         if not stat.S_ISREG(os.stat(real).st_mode):
@@ -95,23 +123,107 @@ def inside(root, name):
     return path
 
 
-def walk(root):
-    """The names (posix, relative) of all files below `root`, sorted; linked folders are skipped."""
-    names = []
-    for folder, folders, files in os.walk(root):
-        folders.sort()
-        below = pathlib.Path(folder).relative_to(root)
-        names += [(below / file).as_posix() for file in files]
-    return sorted(names)
+def _lies_in(real_root, real):
+    try:
+        return os.path.commonpath([real_root, real]) == real_root
+    except ValueError:  # on different drives
+        return False
+
+
+@dataclass
+class Tree:
+    """The files below a folder.
+
+    names: posix, relative, sorted; regular files only, no pipes or devices. refused: names of the
+    symbolic links, to files or folders, that lead out of the folder and were not followed.
+    followed: the real folders outside that links lead into, where that was allowed. irregular:
+    names of what cannot be read like a file: pipes, devices, links to nothing.
+    """
+
+    names: list = field(default_factory=list)
+    refused: list = field(default_factory=list)
+    followed: list = field(default_factory=list)
+    irregular: list = field(default_factory=list)
+
+
+def walk(root, follow_links=False):
+    """The Tree of all files below `root`. Links that stay below `root` are always followed.
+
+    follow_links: follow the others, too; each folder outside is entered once, so loops end.
+    """
+    real_root = os.path.realpath(root)
+    names, refused, followed, irregular = [], [], set(), []
+    entered = {real_root}
+    folders = [("", os.fspath(root))]
+    while folders:
+        below, folder = folders.pop()
+        for entry in _entries(folder):
+            name = below + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((f"{name}/", entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                names.append(name)
+            elif not entry.is_symlink():
+                irregular.append(name)
+            else:
+                real = os.path.realpath(entry.path)
+                is_file, is_folder = os.path.isfile(real), os.path.isdir(real)
+                if not is_file and not is_folder:
+                    irregular.append(name)
+                elif _lies_in(real_root, real):
+                    # A linked folder below `root` is met under its own name as well.
+                    names += [name] if is_file else []
+                elif not follow_links:
+                    refused.append(name)
+                elif is_file:
+                    names.append(name)
+                    followed.add(os.path.dirname(real))
+                elif real not in entered:
+                    entered.add(real)
+                    followed.add(real)
+                    folders.append((f"{name}/", entry.path))
+    return Tree(sorted(names), sorted(refused), sorted(followed), sorted(irregular))
+
+
+def _entries(folder):
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # a folder that may not be read holds nothing for us
+        return []
+
+
+def open_regular(path):
+    """Open a regular file to read bytes. Raises OSError for a pipe, a device or a folder.
+
+    It is looked at first: opening a pipe waits until somebody writes into it.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(path, "rb")
 
 
 def read_bytes(path):
     """The bytes of a small text file (labels, XML). Raises ValueError above `TEXT_LIMIT`."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         data = file.read(TEXT_LIMIT + 1)
     if len(data) > TEXT_LIMIT:
         raise ValueError(f"more than {TEXT_LIMIT} bytes")
     return data
+
+
+def decoded(data):
+    """The text in `data`: UTF-8, or UTF-16 or UTF-32 by their byte order mark or zero bytes.
+
+    Windows' Notepad and PowerShell (`>`) write UTF-16. Raises UnicodeDecodeError, a ValueError.
+    """
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding)
+    # Every second byte of ASCII text in UTF-16 is 0; in UTF-8 none is.
+    if data[1:2] == b"\0" or data[:1] == b"\0":
+        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
+    return data.decode("utf-8")
 
 
 # Text of one line ---------------------------------------------------------------------------------

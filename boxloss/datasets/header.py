@@ -8,15 +8,19 @@ those of the upright picture, as viewers, browser-based annotation tools, Detect
 `imread` show it. An annotation made on the unrotated picture has the two swapped and is reported.
 """
 
+import errno
 import io
 import os
 import struct
 from dataclasses import dataclass
 
-from boxloss.files import one_line
+from boxloss.files import one_line, open_regular
 
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; phones end at 50 megapixels
-TAIL = 65536
+# An uncompressed picture of that many pixels, of 16 bits each, and a phone's film behind it.
+MAX_BYTES = 2**29
+TAIL = 4096
+END_OF_JPEG = b"\xff\xd9"
 KNOWN = "be a JPEG, PNG, BMP, WebP or TIFF file"
 
 
@@ -40,11 +44,29 @@ class Header:
     orientation: int = 1
 
 
+def open_image(path):
+    """Open a picture to read bytes. Raises BadImageError, or OSError where there is none."""
+    try:
+        return open_regular(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a pipe or a device would be read for ever
+            raise BadImageError("be a regular file", error.strerror) from None
+        raise
+
+
+def header_of(path):
+    """The Header of the picture at `path`; raises as `read_header` and `open_image` do."""
+    with open_image(path) as file:
+        return read_header(file)
+
+
 def read_header(file):
     """The Header of an open binary file. Raises BadImageError; reads some hundred bytes."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise BadImageError("hold data", "0 bytes")
+    if size > MAX_BYTES:
+        raise BadImageError(f"have at most {MAX_BYTES} bytes", f"{size} bytes")
     file.seek(0)
     start = file.read(32)
     parser = _parser_of(start)
@@ -80,23 +102,49 @@ def _parser_of(start):
 
 
 def _is_complete(file, format, size):
-    """Whether the end marker is there: decoders fill what a cut file lacks with grey, silently."""
-    if format in ("WebP", "BMP"):  # they tell their length
+    """Whether the end marker is there: decoders fill what a cut file lacks with grey, silently.
+
+    It need not be the last thing in the file. Phones write a film behind the picture, cameras a
+    second picture, and some programs zeros.
+    """
+    if format in ("WebP", "BMP"):  # they begin with their length
         file.seek(4 if format == "WebP" else 2)
         length = struct.unpack("<I", file.read(4))[0]
         return length + (8 if format == "WebP" else 0) <= size
-    marker = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(format)
-    if marker is None:
+    if format == "PNG":
+        return _has_last_chunk(file, size)
+    if format != "JPEG":
         return True
-    # Some cameras append padding or a second picture, hence not only the last bytes.
-    file.seek(max(size - TAIL, 0))
-    tail = file.read()
-    if format == "JPEG" and size <= TAIL:
-        # The thumbnail inside EXIF has an end marker of its own: look behind the main scan.
-        start = _scan_offset(file)
-        file.seek(start or 0)
-        tail = file.read() if start else b""
-    return marker in tail
+    start = _scan_offset(file)
+    if start is None:
+        return False
+    # Mostly the end is at the end, so the last bytes are looked at first; but not those before the
+    # main scan, because the thumbnail inside EXIF has an end marker of its own.
+    file.seek(max(size - TAIL, start))
+    return END_OF_JPEG in file.read() or _holds(file, start, END_OF_JPEG)
+
+
+def _has_last_chunk(file, size):
+    """Whether the chunks of a PNG, each with its length, lead to IEND inside the file."""
+    position = 8
+    while position + 12 <= size:
+        file.seek(position)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        position += 12 + length
+        if kind == b"IEND":
+            return position <= size
+    return False
+
+
+def _holds(file, start, marker):
+    """Whether `marker` stands anywhere behind `start`; reads block by block."""
+    file.seek(start)
+    before = b""
+    while block := file.read(2**20):
+        if marker in before + block:
+            return True
+        before = block[-len(marker) + 1 :]
+    return False
 
 
 def _segments(file):

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boxloss.datasets.header import BadImageError, read_header
+from boxloss.datasets.header import MAX_BYTES, BadImageError, open_image, read_header
 from boxloss.types import ArrayLike, PathLike
 
 FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),  # all of them JPEG
+    *(".png", ".bmp", ".webp", ".tif", ".tiff"),
+)
 
 
 def opencv():
@@ -31,13 +34,13 @@ def opencv():
 def read_image(path: PathLike) -> np.ndarray:
     """The picture at `path`: uint8 (height, width, 3), RGB, upright.
 
-    Raises BadImageError, a ValueError `path: image must ...`, for a file that is no picture, is
-    cut, has more than `header.MAX_PIXELS` pixels (checked before a pixel is decoded) or cannot be
-    decoded, and OSError where it cannot be opened.
+    Raises BadImageError, a ValueError `path: image must ...`, for a file that is no picture, no
+    regular file, is cut, has more than `header.MAX_PIXELS` pixels (checked before a pixel is
+    decoded) or cannot be decoded, and OSError where it cannot be opened.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        with open_image(path) as file:
+            data = file.read(MAX_BYTES + 1)
         return decode(data)
     except BadImageError as error:
         raise BadImageError(error.rule, error.received, path) from None
