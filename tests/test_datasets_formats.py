@@ -274,7 +274,7 @@ RULE = "must be a list of names or a map from class numbers to names. Received: 
         ("names: [a: b]", f"line 1 {RULE}a: b]"),
         ('names: ["\\x41"]', f'line 1 {RULE}"\\x41"'),
         ("names:\n  0: a\n  0: b\n", "line 3 must have a number of its own. Received: 0"),
-        ("nc: 2\n", "file must have one key 'names'. Received: 0"),
+        ("nc: x\n", "file must have one key 'names'. Received: 0"),
         ("names: [a]\nnames: [b]\n", "file must have one key 'names'. Received: 2"),
     ],
 )
@@ -282,7 +282,7 @@ def test_other_yaml_is_refused_with_its_line(tmp_path, text, message):
     path = tmp_path / "data.yaml"
     path.write_text(text)
     with pytest.raises(ValueError) as error:
-        data_yaml.read_names(path)
+        data_yaml.read(path)
     assert str(error.value) == f"{path}: {message}"
 
 

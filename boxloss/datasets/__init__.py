@@ -3,9 +3,10 @@
 from boxloss.datasets.augmentation import Augmentation
 from boxloss.datasets.header import MAX_PIXELS
 from boxloss.datasets.images import Letterbox, letterbox, letterbox_of, read_image
-from boxloss.datasets.load import FORMATS, load, load_images
+from boxloss.datasets.load import FORMATS, load, load_images, load_parts
 from boxloss.datasets.problems import Problem
 from boxloss.datasets.record import DataSet, Record, split
+from boxloss.datasets.roots import find_parts
 
 __all__ = [
     "FORMATS",
@@ -16,10 +17,12 @@ __all__ = [
     "Letterbox",
     "Problem",
     "Record",
+    "find_parts",
     "letterbox",
     "letterbox_of",
     "load",
     "load_images",
+    "load_parts",
     "read_image",
     "split",
 ]

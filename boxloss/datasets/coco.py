@@ -1,33 +1,62 @@
 """COCO JSON: read with every item checked, and write."""
 
+import contextlib
+import itertools
 import json
-import math
 
-from boxloss.datasets.annotated import AnnotatedBox, AnnotatedImage, Source
+import numpy as np
+
+from boxloss import files
+from boxloss.datasets.annotated import NO_AREA, AnnotatedBoxes, AnnotatedImage, Source
+from boxloss.datasets.folder import NoMatchError
+from boxloss.datasets.values import Ids, flag, identifier, name, number, size
 from boxloss.files import one_line, write_atomically
 
+FOUR = "have a bbox of four numbers [x, y, width, height]"
+FLAGS = ("iscrowd", "ignore", "difficult")
+OWN_ID = "be an object with an integer or text id"
 
-def read(path, problems):
-    """The Source of a COCO file; category keys are its category ids.
 
-    Ids may be integers or strings and need not be contiguous. `segmentation` is ignored.
+def read(path, problems, folder):
+    """The Source of a COCO file; category keys are its category ids. `segmentation` is ignored.
+
+    Ids may be any whole numbers or texts. Where several images have one id, as merged files do, it
+    stands for the one that is in `folder`; for none where several are.
     """
     content = _content(path)
-    categories = _categories(path, content["categories"], problems)
-    images = _images(path, content["images"], problems)
-    _attach(path, content["annotations"], images, problems)
-    return Source(images.values(), categories)
+    images, position_of = _images(path, content["images"], folder, problems)
+    entries, ids = _annotations(path, content["annotations"], problems)
+    categories = _categories(path, content.get("categories"), entries, problems)
+    boxes = _boxes(path, entries, ids, images, position_of, categories, problems)
+    return Source(images, boxes, categories, "xywh", _describe)
+
+
+def files_in(folder):
+    """The COCO files in a folder; Label Studio's notes.json, which only names classes, is none."""
+    return sorted(path for path in folder.glob("*.json") if is_coco(path))
+
+
+def is_coco(path):
+    """Whether a file looks like COCO's, without parsing it."""
+    try:
+        with files.open_regular(path) as file:
+            data = file.read()
+    except OSError:
+        return False
+    if b"\0" in data[:4]:  # UTF-16
+        data = data.replace(b"\0", b"")
+    return b'"images"' in data and b'"annotations"' in data
 
 
 def _content(path):
-    """The three lists of the file; raises ValueError where they are not there."""
+    """The object in the file; raises ValueError where it has not the lists it needs."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
+        with open(path, "rb") as file:
+            content = json.loads(files.decoded(file.read()))
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError, huge ints
         reason = one_line(error) if isinstance(error, ValueError) else "too deeply nested"
         raise ValueError(f"{one_line(path)}: file must be valid JSON. Received: {reason}") from None
-    for key in ("images", "annotations", "categories"):
+    for key in ("images", "annotations"):
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, list):
             received = f"{key} of type {type(value).__name__}"
@@ -42,102 +71,246 @@ def _content(path):
     return content
 
 
-def _is_id(value):
-    return type(value) in (int, str)
+def _describe(image, entry):
+    item = f"annotation {entry.get('id')!r} of {image.file_name!r}"
+    return item, f"bbox={entry.get('bbox')!r}"
 
 
-def _is_number(value):
-    return type(value) in (int, float)
+# Images -------------------------------------------------------------------------------------------
 
 
-def _entries(path, entries, word, problems, **cost):
-    """(item, entry) of the well-formed entries; their ids are distinct."""
-    seen = set()
-    for position, entry in enumerate(entries):
-        item = f"{word} at position {position}"
-        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-            received = f"id={entry.get('id')!r}" if isinstance(entry, dict) else repr(entry)
-            rule = "be an object with an integer or text id"
-            problems.add(path, item, rule, received, **cost)
-        elif entry["id"] in seen:
-            rule = f"have an id that no other {word} has"
-            problems.add(path, item, rule, f"id={entry['id']!r}", **cost)
-        else:
-            seen.add(entry["id"])
-            yield f"{word} {entry['id']!r}", entry
+def _images(path, entries, folder, problems):
+    """(AnnotatedImages, Ids of their positions)."""
+    source, images, groups = str(path), [], {}
+    for place, entry in enumerate(entries):
+        written = entry.get("id") if isinstance(entry, dict) else None
+        key = identifier(written)
+        if key is None:
+            received = f"id={written!r}" if isinstance(entry, dict) else repr(entry)
+            problems.add(path, f"image at position {place}", OWN_ID, received, images=1)
+            continue
+        item, file_name = f"image {written!r}", entry.get("file_name")
+        if not isinstance(file_name, str):
+            received = f"file_name={file_name!r}"
+            problems.add(path, item, "have a file name", received, images=1)
+            continue
+        sides = size(entry.get("width")), size(entry.get("height"))
+        groups.setdefault(key, []).append((place, len(images)))
+        images.append(AnnotatedImage(source, item, key, file_name, None, *sides))
+    dropped = set()
+    for key, group in groups.items():
+        if len(group) > 1:
+            dropped |= _of_one_id(path, key, group, images, folder, problems)
+    if not dropped:
+        return images, Ids((image.image_id, i) for i, image in enumerate(images))
+    images = [image for i, image in enumerate(images) if i not in dropped]
+    return images, Ids((image.image_id, i) for i, image in enumerate(images))
 
 
-def _categories(path, entries, problems):
+def _of_one_id(path, key, group, images, folder, problems):
+    """Positions to drop of images that share an id: all but the one whose picture is there."""
+    names = {}
+    for _, position in group:
+        try:
+            names.setdefault(folder.find(images[position].file_name).name, position)
+        except NoMatchError:
+            continue
+    # With two pictures nobody knows which of them a box with this id was drawn on.
+    kept = next(iter(names.values())) if len(names) == 1 else None
+    if not names:
+        kept = group[0][1]
+    for place, position in group:
+        if position != kept:
+            item = f"image at position {place}"
+            rule = "have an id that no other image has"
+            problems.add(path, item, rule, f"id={key!r}", images=1)
+    return {position for _, position in group} - {kept}
+
+
+# Categories ---------------------------------------------------------------------------------------
+
+
+def _categories(path, entries, annotations, problems):
+    """{category id: name} of a list of objects, a list of names or a map; else of what is used."""
+    if isinstance(entries, dict):
+        entries = [_entry_of_pair(*pair) for pair in entries.items()]
+    if not isinstance(entries, list) or not entries:
+        used = {identifier(entry.get("category_id")) for entry in annotations}
+        return {key: str(key) for key in used if key is not None}
+    if all(isinstance(entry, str) for entry in entries):
+        first = _first_number(path, len(entries), annotations)
+        entries = [{"id": first + i, "name": entry} for i, entry in enumerate(entries)]
     categories = {}
-    for item, entry in _entries(path, entries, "category", problems):
-        name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            problems.add(path, item, "have a name", f"name={name!r}")
-        elif name in categories.values():
-            problems.add(path, item, "have a name that no other category has", f"name={name!r}")
+    for place, entry in enumerate(entries):
+        written = entry.get("id") if isinstance(entry, dict) else None
+        key = identifier(written)
+        if key is None:
+            received = f"id={written!r}" if isinstance(entry, dict) else repr(entry)
+            problems.add(path, f"category at position {place}", OWN_ID, received)
+        elif key in categories:
+            rule = "have an id that no other category has"
+            problems.add(path, f"category at position {place}", rule, f"id={written!r}")
+        elif name(entry.get("name")) is None:
+            received = f"name={entry.get('name')!r}"
+            problems.add(path, f"category {written!r}", "have a name", received)
         else:
-            categories[entry["id"]] = name
+            categories[key] = name(entry["name"])
     return categories
 
 
-def _images(path, entries, problems):
-    images = {}
-    for item, entry in _entries(path, entries, "image", problems, images=1):
-        name = entry.get("file_name")
-        if not isinstance(name, str):
-            rule = "have a file name"
-            problems.add(path, item, rule, f"file_name={name!r}", images=1)
-            continue
-        size = [entry.get(key) for key in ("width", "height")]
-        if not all(side is None or _is_number(side) for side in size):
-            rule = "have a width and a height in pixels"
-            received = f"width={size[0]!r}, height={size[1]!r}"
-            problems.add(path, item, rule, received, images=1)
-            continue
-        images[entry["id"]] = AnnotatedImage(str(path), item, [name], entry["id"], "xywh", *size)
-    return images
+def _entry_of_pair(key, value):
+    """An entry of a map {id: name}, {id: {"name": name}} or {name: id}."""
+    if isinstance(value, dict):
+        return {"id": key, **value}
+    if isinstance(value, str):
+        return {"id": key, "name": value}
+    return {"id": value, "name": key}
 
 
-def _attach(path, entries, images, problems):
-    """Add the annotations to their images."""
-    for item, entry in _entries(path, entries, "annotation", problems, boxes=1):
-        key = entry.get("image_id")
-        image = images.get(key) if _is_id(key) else None
-        if image is None:
-            rule = "have the id of an image"
-            problems.add(path, item, rule, f"image_id={key!r}", boxes=1)
-            continue
-        item = f"{item} of {image.file_names[0]!r}"
-        bbox = entry.get("bbox")
-        received = f"bbox={bbox!r}"
-        if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
-            rule = "have a bbox of four numbers [x, y, width, height]"
-            problems.add(path, item, rule, received, boxes=1)
-            continue
-        category = entry.get("category_id")
-        image.boxes.append(
-            AnnotatedBox(
-                item,
-                category if _is_id(category) else None,
-                tuple(map(_float, bbox)),
-                received,
-                entry["id"],
-                _area(entry.get("area")),
-                *(bool(entry.get(flag)) for flag in ("iscrowd", "ignore", "difficult")),
-            )
-        )
+def _first_number(path, count, annotations):
+    """The id of the first of `count` names: 0 or 1, as the ids that are used allow."""
+    used = {identifier(entry.get("category_id")) for entry in annotations}
+    numbers = [key for key in used if type(key) is int]
+    if 0 in numbers or not numbers:
+        return 0
+    if count in numbers:
+        return 1
+    raise ValueError(
+        f"{one_line(path)}: categories must have ids where neither 0 nor their count is used. "
+        f"Received: {count} names, ids from {min(numbers)} to {max(numbers)}"
+    )
 
 
-def _float(value):
+# Annotations --------------------------------------------------------------------------------------
+
+
+def _annotations(path, entries, problems):
+    """(the objects among the entries, their ids)."""
+    objects = [entry for entry in entries if isinstance(entry, dict)]
+    written = [entry.get("id") for entry in objects]
+    ids = _column(written, identifier)
+    if written and all(value is None for value in written):
+        ids = list(range(1, len(objects) + 1))
+    if len(objects) == len(entries) and None not in ids and len(set(ids)) == len(ids):
+        return objects, ids
+    return _with_own_ids(path, entries, problems)
+
+
+def _with_own_ids(path, entries, problems):
+    """`_annotations` where some of the ids are missing or occur twice.
+
+    An annotation that is the same in every key is dropped. One that differs, as where ids begin
+    anew in each image, is another box and gets another id.
+    """
+    first, objects, ids = {}, [], []
+    wholes = (identifier(e.get("id")) for e in entries if isinstance(e, dict))
+    fresh = itertools.count(max((key for key in wholes if type(key) is int), default=0) + 1)
+    for place, entry in enumerate(entries):
+        item = f"annotation at position {place}"
+        key = identifier(entry.get("id")) if isinstance(entry, dict) else None
+        if key is None:
+            received = f"id={entry.get('id')!r}" if isinstance(entry, dict) else repr(entry)
+            problems.add(path, item, OWN_ID, received, boxes=1)
+            continue
+        if key in first:
+            same = entry == first[key]
+            cost = {"boxes": 1} if same else {"kept": True}
+            rule = "have an id that no other annotation has"
+            problems.add(path, item, rule, f"id={entry['id']!r}", **cost)
+            if same:
+                continue
+        objects.append(entry)
+        ids.append(next(fresh) if key in first else key)
+        first.setdefault(key, entry)
+    return objects, ids
+
+
+def _boxes(path, entries, ids, images, position_of, categories, problems):
+    """The AnnotatedBoxes of the annotations that have an image and four numbers."""
+    image_keys = _column([entry.get("image_id") for entry in entries], identifier)
+    found = {key: position_of.get(key) for key in set(image_keys)}
+    positions = [found[key] for key in image_keys]
+    numbers, usable = _numbers([entry.get("bbox") for entry in entries])
+    if None in found.values() or not usable.all():
+        for at, (entry, position) in enumerate(zip(entries, positions, strict=True)):
+            if position is None:
+                usable[at] = False
+                received = f"image_id={entry.get('image_id')!r}"
+                item = f"annotation {entry.get('id')!r}"
+                problems.add(path, item, "have the id of an image", received, boxes=1)
+            elif not usable[at]:
+                item, received = _describe(images[position], entry)
+                problems.add(path, item, FOUR, received, boxes=1)
+        rows = np.flatnonzero(usable).tolist()
+        columns = (entries, ids, positions)
+        entries, ids, positions = ([column[row] for row in rows] for column in columns)
+        numbers = numbers[usable]
+    category_keys = _column([entry.get("category_id") for entry in entries], identifier)
+    known = Ids((key, key) for key in categories)
+    key_of_name = {word: key for key, word in categories.items()}
+    keys = {key: _category(key, known, key_of_name) for key in set(category_keys)}
+    return AnnotatedBoxes(
+        positions,
+        [keys[key] for key in category_keys],
+        numbers,
+        ids,
+        _areas([entry.get("area") for entry in entries]),
+        *(_flags([entry.get(key) for entry in entries]) for key in FLAGS),
+        entries,
+    )
+
+
+def _category(key, known, key_of_name):
+    """The key of `categories` that an annotation means: by id, else by name."""
+    found = known.get(key)
+    return key_of_name.get(key, key) if found is None else found
+
+
+# Columns: what nearly every file holds is recognised at C speed, by the set of its types, and only
+# the rest is looked at value by value. A function call for each number of a million annotations
+# takes as long as parsing them did.
+
+
+def _column(values, convert):
+    """`values` with `convert` applied, which leaves integers alone."""
+    return values if set(map(type, values)) <= {int} else [convert(value) for value in values]
+
+
+def _numbers(bboxes):
+    """(float64 (n, 4), bool (n,) where there are four numbers; 0 elsewhere)."""
+    usable = np.ones(len(bboxes), bool)
     try:
-        return float(value)
+        if set(map(type, bboxes)) <= {list} and set(map(len, bboxes)) <= {4}:
+            flat = list(itertools.chain.from_iterable(bboxes))
+            if set(map(type, flat)) <= {int, float}:
+                return np.array(flat, "float64").reshape(-1, 4), usable
     except OverflowError:  # an integer of 400 digits
-        return math.inf
+        pass
+    numbers = np.zeros((len(bboxes), 4))
+    for at, bbox in enumerate(bboxes):
+        four = [number(value) for value in bbox] if isinstance(bbox, list) else []
+        usable[at] = len(four) == 4 and None not in four
+        if usable[at]:
+            numbers[at] = four
+    return numbers, usable
 
 
-def _area(value):
-    usable = _is_number(value) and 0 < _float(value) < math.inf
-    return _float(value) if usable else None
+def _areas(values):
+    """COCO's `area` as float64 (n,), `NO_AREA` where it is no positive number."""
+    areas = None
+    if set(map(type, values)) <= {int, float}:
+        with contextlib.suppress(OverflowError):
+            areas = np.array(values, "float64")
+    if areas is None:
+        floats = map(number, values)
+        areas = np.array([NO_AREA if value is None else value for value in floats])
+    with np.errstate(invalid="ignore"):
+        return np.where((areas > 0) & np.isfinite(areas), areas, NO_AREA)
+
+
+def _flags(values):
+    plain = set(map(type, values)) <= {int, bool, type(None)}
+    return np.array(list(map(bool if plain else flag, values)), bool)
 
 
 def write(dataset, path):

@@ -1,13 +1,16 @@
-"""The class names of a YOLO `data.yaml`, read without a YAML library.
+"""The class names and folders of a YOLO `data.yaml`, read without a YAML library.
 
-Understood are the forms in which such files are written: `names` as a block list, a block map from
+These forms are understood, because tools write them: `names` as a block list, a block map from
 class numbers, or either between brackets, over one line or several; plain, 'single' and "double"
-quoted texts; comments. Other keys are skipped. Anything else in `names` (anchors, tags, nested
-values, texts over several lines) is refused with its line number.
+quoted texts; comments. `path`, `train`, `val`, `test` are texts or such lists; `nc` and `kpt_shape`
+are numbers. Other keys are skipped. Anything else in `names` (anchors, tags, nested values, texts
+over several lines) is refused with its line number.
 """
 
 import json
+import math
 import re
+from dataclasses import dataclass, field
 
 from boxloss import files
 from boxloss.files import one_line, shortened
@@ -23,14 +26,31 @@ FLOW_VALUE = rf"(?P<value>{QUOTED}|{START}(?:[^,\[\]{{}}:#\n]|:(?=[^\s,\[\]{{}}]
 FLOW_ITEM = re.compile(FLOW_VALUE)
 FLOW_PAIR = re.compile(rf"{NUMBER}\s*{FLOW_VALUE}")
 SKIPPED = re.compile(r"(?:\s|(?<=\s)#[^\n]*)*")
-NAMES = re.compile(r"""(['"]?)names\1\s*:(?=\s|$)""")
+KEY = re.compile(r"""(?P<mark>['"]?)(?P<key>[\w.-]+)(?P=mark)\s*:(?=\s|$)""")
+PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+MOST_CLASSES = 10**6
 
 
-def read_names(path):
-    """{class number: name} of the file at `path`. Raises ValueError `path: line n must ...`."""
+@dataclass
+class DataYaml:
+    """What boxloss reads of a `data.yaml`.
+
+    names: {class number: name}. keypoints: numbers that follow the four of a box (pose), 0 for
+    none. path: the root that the parts are relative to, as written. parts: {"train": [places],
+    "val": ..., "test": ...}, as written: folders, or text files that list images.
+    """
+
+    names: dict
+    keypoints: int = 0
+    path: str = ""
+    parts: dict = field(default_factory=dict)
+
+
+def read(path):
+    """The DataYaml of the file at `path`. Raises ValueError `path: line n must ...`."""
     try:
-        text = files.read_bytes(path).decode("utf-8-sig")
-        return names_of(text)
+        text = files.decoded(files.read_bytes(path))
+        return parsed(text)
     except UnicodeDecodeError as error:
         reason = f"file must be UTF-8 text. Received: {error}"
     except ValueError as error:
@@ -38,26 +58,62 @@ def read_names(path):
     raise ValueError(f"{one_line(path)}: {reason}")
 
 
-def names_of(text):
-    """{class number: name} of the text of a `data.yaml`."""
+def parsed(text):
+    """The DataYaml of the text of a `data.yaml`."""
     lines = text.splitlines()
-    starts = [number for number, line in enumerate(lines) if NAMES.match(line)]
+    shape = [int(side) for side in _texts(lines, "kpt_shape") if side.isdecimal()]
+    parts = {part: _texts(lines, key) for key, part in PARTS.items() if _starts(lines, key)}
+    return DataYaml(
+        names_of(text),
+        math.prod(shape) if shape else 0,
+        "".join(_texts(lines, "path")[:1]),
+        {part: places for part, places in parts.items() if places},
+    )
+
+
+def names_of(text):
+    """{class number: name} of the text of a `data.yaml`; with `nc` alone the numbers are names."""
+    lines = text.splitlines()
+    starts = _starts(lines, "names")
+    count = "".join(_texts(lines, "nc"))
+    if not starts and count.isdecimal() and int(count) <= MOST_CLASSES:
+        return {number: str(number) for number in range(int(count))}
     if len(starts) != 1:
         raise ValueError(f"file must have one key 'names'. Received: {len(starts)}")
-    first = starts[0]
-    value = lines[first][NAMES.match(lines[first]).end() :].lstrip()
-    if value.startswith(("[", "{")):
-        pairs = _flow(value, lines[first + 1 :], first + 1)
-    elif not value or value.startswith("#"):
-        pairs = _block(lines[first + 1 :], first + 2)
-    else:
-        raise _refused(first + 1, value)
     names = {}
-    for number, name, line in pairs:
+    for number, name, line in _pairs(lines, starts[0]):
         if number in names:
             raise ValueError(f"line {line} must have a number of its own. Received: {number}")
-        names[number] = name
+        names[number] = name.strip()
     return names
+
+
+def _starts(lines, key):
+    matches = ((number, KEY.match(line)) for number, line in enumerate(lines))
+    return [number for number, match in matches if match and match["key"] == key]
+
+
+def _texts(lines, key):
+    """The value of a key as a list of texts: one for a plain value, none where it is not there."""
+    starts = _starts(lines, key)
+    if len(starts) != 1:
+        return []
+    line = lines[starts[0]]
+    scalar = re.compile(rf"\s*{BLOCK_VALUE}").match(line, KEY.match(line).end())
+    if scalar:
+        text = _text(scalar["value"], starts[0] + 1).strip()
+        return [] if text in ("", "~", "null") else [text]
+    return [text for _, text, _ in _pairs(lines, starts[0])]
+
+
+def _pairs(lines, first):
+    """(number, text, line) of the list or map that begins in line `first`, counted from 0."""
+    value = lines[first][KEY.match(lines[first]).end() :].lstrip()
+    if value.startswith(("[", "{")):
+        return _flow(value, lines[first + 1 :], first + 1)
+    if not value or value.startswith("#"):
+        return _block(lines[first + 1 :], first + 2)
+    raise _refused(first + 1, value)
 
 
 def _refused(line, received):
@@ -84,14 +140,14 @@ def _block(lines, first):
 
 
 def _flow(value, lines, first):
-    """(number, name, line) of what stands between brackets, here or on the following lines."""
+    """(number, name, line) of the items between brackets, here or on the following lines."""
     text = "\n".join([value, *lines])
     close = {"[": "]", "{": "}"}[text[0]]
     pattern = {"[": FLOW_ITEM, "{": FLOW_PAIR}[text[0]]
-    position, found = 1, 0
+    position, found, line, counted = 1, 0, first, 0
     while True:
         position = SKIPPED.match(text, position).end()
-        line = first + text.count("\n", 0, position)
+        line, counted = line + text.count("\n", counted, position), position
         if text[position : position + 1] == close:
             return
         match = pattern.match(text, position)

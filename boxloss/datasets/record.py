@@ -65,7 +65,10 @@ class DataSet:
     category_ids: category of label i as in the source (VOC: i + 1).
     problems: list of Problem. dropped: {"images": count, "boxes": count}, a dropped image's boxes
     included. clipped: boxes that were cut at the border of their image by more than a pixel.
-    root: the image folder.
+    root: the image folder. label_of_category: {category id of the source: label}, with the ids that
+    share a name, which `category_ids` has one of; empty where the source has no ids (VOC).
+    refused_links: symbolic links that lead out of `root` and were not followed. followed: the
+    folders outside that links led into, where that was allowed.
     """
 
     records: list
@@ -76,6 +79,9 @@ class DataSet:
     dropped: dict = field(default_factory=lambda: {"images": 0, "boxes": 0})
     clipped: int = 0
     strict: bool = False
+    label_of_category: dict = field(default_factory=dict)
+    refused_links: int = 0
+    followed: list = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -83,7 +89,15 @@ class DataSet:
     def subset(self, records: "Sequence[Record]") -> "DataSet":
         """The same classes with other records; problems stay with the whole."""
         nothing = {"images": 0, "boxes": 0}
-        return replace(self, records=list(records), problems=[], dropped=nothing, clipped=0)
+        return replace(
+            self,
+            records=list(records),
+            problems=[],
+            dropped=nothing,
+            clipped=0,
+            refused_links=0,
+            followed=[],
+        )
 
     def counts(self) -> dict[str, Any]:
         """Images, boxes, boxes of each class, ignored boxes, and what was dropped or clipped."""
@@ -100,6 +114,7 @@ class DataSet:
             "dropped_images": self.dropped["images"],
             "dropped_boxes": self.dropped["boxes"],
             "clipped_boxes": self.clipped,
+            "refused_links": self.refused_links,
             "problems": len(self.problems),
         }
 
@@ -120,6 +135,7 @@ class DataSet:
             ("dropped_images", "images dropped"),
             ("dropped_boxes", "boxes dropped"),
             ("clipped_boxes", "boxes clipped"),
+            ("refused_links", "symbolic links refused (--follow-links allows them)"),
         ):
             if count[key]:
                 line += f"; {count[key]} {word}"

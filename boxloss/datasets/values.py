@@ -35,7 +35,7 @@ def number(value: Any) -> float | None:
         try:
             return float(value)
         except OverflowError:  # an integer of 400 digits
-            return math.inf if value > 0 else -math.inf
+            return -math.inf if value < 0 else math.inf
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -163,15 +163,15 @@ def paths_of(text: str) -> Iterator[tuple[str, str]]:
 
     The most literal path comes first: the text itself; with backslashes as separators; with `%20`
     and the like decoded; then each of these with one, two, ... leading parts taken off, down to the
-    bare file name. `./`, doubled and trailing slashes are dropped. No path is absolute, names a
-    drive or contains `..`, so none leads out of the folder below which it is looked for.
+    bare file name. `./`, doubled and trailing slashes are dropped. No path is absolute or names a
+    drive, and a name with `..` has none, so none leads out of the folder it is looked for in.
 
     >>> list(paths_of("C:\\\\photos\\\\a.png"))
     [('photos/a.png', 'C:'), ('a.png', 'C:/photos')]
     """
     seen = set()
-    forms = [_parts(form) for form in _spellings(text)]
-    for off in range(max(map(len, forms))):
+    forms = [parts for parts in map(_parts, _spellings(text)) if ".." not in parts]
+    for off in range(max(map(len, forms), default=0)):
         for form in forms:
             path = "/".join(form[off:])
             if path and path not in seen and not any(map(_leads_out, form[off:])):
@@ -203,4 +203,4 @@ def _parts(path):
 
 
 def _leads_out(part):
-    return part in ("..", "/") or part[1:2] == ":"
+    return part == "/" or part[1:2] == ":"

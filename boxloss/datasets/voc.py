@@ -1,61 +1,90 @@
-"""Pascal VOC: a folder of XML files, one an image."""
+"""Pascal VOC: a folder of XML files, one per image."""
 
-import os
+import codecs
 import pathlib
+import re
 import xml.parsers.expat
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from boxloss import files
-from boxloss.datasets.annotated import AnnotatedBox, AnnotatedImage, Source
-from boxloss.datasets.images import SUFFIXES
+from boxloss.datasets.annotated import AnnotatedBoxes, AnnotatedImage, Source
+from boxloss.datasets.folder import is_hidden
+from boxloss.datasets.values import flag, number, size, stem
 from boxloss.files import one_line, write_atomically
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+READABLE = "be a readable XML file without a document type"
+FOUR = "have a bndbox of four numbers xmin, ymin, xmax, ymax"
+ENCODING = re.compile(rb"""^\s*<\?xml[^>]*\bencoding\s*=\s*["']([\w.:-]+)["']""")
 
 
-def read(root, problems, one_based=False):
-    """The Source of the XML files directly in the folder `root`; category keys are class names.
+def read(root, problems, one_based=False, follow_links=False, stems=None):
+    """The Source of the XML files below the folder `root`; category keys are class names.
+
+    stems: read only the files of these names, as the lists in `ImageSets/Main` say.
 
     Coordinates are kept as published; `one_based` takes 1 from xmin and ymin, which makes the
     inclusive one-based corners of the original VOC the edges of zero-based pixels.
     """
-    categories = {}
-    return Source(_images(pathlib.Path(root), categories, problems, one_based), categories, False)
+    root = pathlib.Path(root)
+    images, boxes, categories = [], AnnotatedBoxes(), {}
+    tree = files.walk(root, follow_links)
+    _report_links(root, tree, problems)
+    count = 0
+    names = list(filter(is_annotation, tree.names))
+    if stems is not None:
+        chosen = set(stems)
+        names = [name for name in names if chosen & {name[: -len(".xml")], stem(name)}]
+    for position, name in enumerate(names, 1):
+        path = root / name
+        element = _tree(path, problems)
+        if element is None:
+            continue
+        objects = element.findall("object")
+        for place, child in enumerate(objects, 1):
+            box = _box(path, place, child, problems, one_based)
+            if box is not None:
+                category, corners, written, difficult = box
+                boxes.add(len(images), category, corners, count + place, written, difficult)
+                categories.setdefault(category, category)
+        count += len(objects)
+        images.append(_image(path, name, position, element))
+    return Source(images, boxes, categories, "xyxy", _describe, numbered=False)
 
 
 def is_xml(name):
     return name.lower().endswith(".xml")
 
 
-def _images(root, categories, problems, one_based):
-    count = 0
-    for number, name in enumerate(sorted(filter(is_xml, os.listdir(root))), 1):
-        path = root / name
-        tree = _tree(root, name, problems)
-        if tree is None:
-            continue
-        image = AnnotatedImage(str(path), "file", _file_names(tree, name), number, "xyxy")
-        image.width, image.height = (_side(tree, f"size/{key}") for key in ("width", "height"))
-        objects = tree.findall("object")
-        for position, element in enumerate(objects, 1):
-            box = _box(path, position, element, count + position, problems, one_based)
-            if box is not None:
-                image.boxes.append(box)
-                categories.setdefault(box.category, box.category)
-        count += len(objects)
-        yield image
+def is_annotation(name):
+    return is_xml(name) and not is_hidden(name)
 
 
-def _tree(root, name, problems):
+def _report_links(root, tree, problems):
+    """Report what lies among the XML files and was not read: links out of the folder, pipes."""
+    for name in tree.refused:
+        is_file = is_annotation(name)
+        item, received = ("file", "") if is_file else ("folder", " (--follow-links allows it)")
+        if is_file or (root / name).is_dir():
+            received = f"a symbolic link out of it{received}"
+            problems.add(root / name, item, "lie inside its folder", received, images=int(is_file))
+    for name in filter(is_annotation, tree.irregular):
+        problems.add(root / name, "file", READABLE, "not a regular file", images=1)
+
+
+def _image(path, name, number, tree):
+    written = (tree.findtext("filename") or "").strip() or None
+    sides = (size(tree.findtext(f"size/{key}")) for key in ("width", "height"))
+    return AnnotatedImage(str(path), "file", number, written, name[: -len(".xml")], *sides)
+
+
+def _tree(path, problems):
     """The root element of a file, or None after a report."""
-    path = root / name
     try:
-        tree = parse(files.read_bytes(files.inside(root, name)))
-    except files.OutsideFolderError:
-        rule, received = "lie inside its folder", "a symbolic link out of it"
+        tree = parse(files.read_bytes(path))
     except (ValueError, OSError) as error:
-        rule, received = "be a readable XML file without a document type", one_line(error)
+        rule, received = READABLE, one_line(error)
     else:
         if tree.tag == "annotation":
             return tree
@@ -65,69 +94,70 @@ def _tree(root, name, problems):
 
 
 def parse(data):
-    """The root element of the XML in `data`; raises ValueError.
+    """The root element of the XML in `data`, all tags in lower case; raises ValueError.
 
     Document types are refused: they alone can declare entities, whose expansion turns a few bytes
-    into gigabytes or reads other files. Annotations need none.
+    into gigabytes or reads other files. Annotations need none. The text is decoded here, because
+    the parser knows neither UTF-16 without a mark nor the encodings of China and Japan.
     """
-    parser = xml.parsers.expat.ParserCreate()
+    parser = xml.parsers.expat.ParserCreate("utf-8")
     builder = ElementTree.TreeBuilder()
 
     def refuse(name, *_):
         raise ValueError(f"a document type {name!r}")
 
     parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = lambda tag, attributes: builder.start(tag.lower(), attributes)
+    parser.EndElementHandler = lambda tag: builder.end(tag.lower())
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(data, True)
+        parser.Parse(_text(data).encode("utf-8"), True)
         return builder.close()
     except (xml.parsers.expat.ExpatError, LookupError) as error:  # LookupError: unknown encoding
         raise ValueError(str(error)) from None
 
 
-def _file_names(tree, name):
-    """What `filename` says; then, for files that were renamed, the XML file's own stem."""
-    written = (tree.findtext("filename") or "").strip()
-    stem = os.path.splitext(name)[0]
-    suffixes = (*SUFFIXES, *map(str.upper, SUFFIXES))
-    return ([written] if written else []) + [stem + suffix for suffix in suffixes]
-
-
-def _side(tree, key):
-    """A side in pixels; None where the file has none."""
+def _text(data):
+    """The text of an XML file: as its bytes say, else as its declaration does."""
+    found = ENCODING.match(data[:200])
+    declared = codecs.lookup(found[1].decode("ascii")).name if found else None
     try:
-        return int(float(tree.findtext(key)))
-    except (TypeError, ValueError, OverflowError):
-        return None
+        return files.decoded(data)
+    except UnicodeDecodeError:
+        if declared is None:
+            raise
+    return data.decode(declared)
 
 
-def _box(path, position, element, number, problems, one_based):
-    item = f"object {position}"
-    name = (element.findtext("name") or "").strip()
-    if not name:
-        problems.add(path, item, "have a name", f"name={name!r}", boxes=1)
-        return None
-    texts = [element.findtext(f"bndbox/{key}") for key in CORNERS]
+def _describe(image, written):
+    position, texts = written
     received = ", ".join(
         f"{key}={text.strip() if text else text}" for key, text in zip(CORNERS, texts, strict=True)
     )
-    try:
-        numbers = [float(text) for text in texts]
-    except (TypeError, ValueError):
-        rule = "have a bndbox of four numbers xmin, ymin, xmax, ymax"
-        problems.add(path, item, rule, received, boxes=1)
+    return f"object {position}", received
+
+
+def _box(path, position, element, problems, one_based):
+    """(category, corners, written, difficult) of an object, or None after a report."""
+    written = position, [element.findtext(f"bndbox/{key}") for key in CORNERS]
+    category = (element.findtext("name") or "").strip()
+    if not category:
+        rule, received = "have a name", f"name={category!r}"
+        problems.add(path, f"object {position}", rule, received, boxes=1)
+        return None
+    corners = [number(text) for text in written[1]]
+    if None in corners:
+        item, received = _describe(None, written)
+        problems.add(path, item, FOUR, received, boxes=1)
         return None
     if one_based:
-        numbers[0] -= 1
-        numbers[1] -= 1
-    difficult = (element.findtext("difficult") or "").strip() in ("1", "true", "True")
-    return AnnotatedBox(item, name, tuple(numbers), received, number, difficult=difficult)
+        corners[0] -= 1
+        corners[1] -= 1
+    return category, corners, written, flag(element.findtext("difficult"))
 
 
 def write(dataset, root):
-    """Write one XML file an image into the folder `root`, named like the image."""
+    """Write one XML file per image into the folder `root`, named like the image."""
     root = pathlib.Path(root)
     root.mkdir(parents=True, exist_ok=True)
     for record in dataset.records:
