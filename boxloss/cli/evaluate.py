@@ -5,7 +5,7 @@ import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
 from boxloss.cli.inputs import existing, existing_path, run_config
-from boxloss.datasets.load import existing_folder
+from boxloss.files import existing_folder
 
 HELP = "Measure a trained detector: COCO metrics, errors of each box."
 EPILOG = """examples:
@@ -34,7 +34,7 @@ def add_arguments(parser):
 
 def run(args):
     from boxloss import datasets, training
-    from boxloss.cli.train import tell_problems, write_explorer
+    from boxloss.cli.train import show_problems, write_explorer
     from boxloss.files import write_json
 
     check_loss(args.loss)
@@ -53,7 +53,7 @@ def run(args):
         args.images, args.annotations, args.format, args.strict, class_names=detector.class_names
     )
     print(dataset.summary(), file=sys.stderr)
-    tell_problems(dataset)
+    show_problems(dataset)
     out = args.out or args.run / "evaluation"
     out.mkdir(parents=True, exist_ok=True)
     metrics, _ = training.evaluate(detector, dataset, out, loss)

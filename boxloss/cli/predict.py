@@ -32,13 +32,13 @@ def add_arguments(parser):
 
 def run(args):
     from boxloss import datasets
-    from boxloss.cli.train import tell_problems
+    from boxloss.cli.train import show_problems
     from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
 
     model = existing(args.run / args.model)
     dataset = datasets.load_images(args.images)
-    tell_problems(dataset)
+    show_problems(dataset)
     args.out.mkdir(parents=True, exist_ok=True)  # loading takes seconds: refuse a bad --out before
     from boxloss.detector import load_detector
 

@@ -6,6 +6,7 @@ import sys
 from boxloss import training
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
+from boxloss.files import one_line
 from boxloss.training import Options
 from boxloss.training.clock import Clock
 from boxloss.training.folder import CHECKPOINT
@@ -13,8 +14,7 @@ from boxloss.training.folder import CHECKPOINT
 HELP = "Train a detector on a folder of images; write a run folder."
 EPILOG = """examples:
   boxloss train --images photos --annotations photos.json --out runs/first
-  boxloss train --images VOC/JPEGImages --annotations VOC/Annotations \\
-    --loss giou --out runs/voc
+  boxloss train --annotations roboflow/data.yaml --loss giou --out runs/boards
   boxloss train --images photos --annotations photos.json --out runs/first \\
     --resume
 
@@ -36,9 +36,14 @@ def data_arguments(parser):
     from boxloss.datasets import FORMATS
 
     data = parser.add_argument_group("data")
-    data.add_argument("--images", required=True, help="folder of images")
     data.add_argument(
-        "--annotations", required=True, help="COCO file, or folder of VOC or YOLO files"
+        "--images", help="folder of images; not needed where --annotations is a whole data set"
+    )
+    data.add_argument(
+        "--annotations",
+        required=True,
+        help="COCO file, folder of VOC or YOLO files; or a data.yaml, or the root of an export of "
+        "Roboflow, CVAT or Label Studio, with images, training and validation part in it",
     )
     data.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     data.add_argument("--val-images", help="folder of validation images")
@@ -47,13 +52,18 @@ def data_arguments(parser):
         "--val-fraction",
         type=float,
         default=0.2,
-        help="without --val-images: share of the images that validate, chosen by a hash of the "
-        "file name (default: %(default)s)",
+        help="without validation images: share of the images that validate, chosen by a hash of "
+        "the file name (default: %(default)s)",
     )
     data.add_argument(
         "--voc-one-based",
         action="store_true",
         help="VOC coordinates begin at 1: take 1 from xmin and ymin",
+    )
+    data.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="open images and labels that symbolic links out of their folder lead to",
     )
     data.add_argument("--strict", action="store_true", help="stop at the first broken item")
 
@@ -122,7 +132,7 @@ def _run_arguments(group):
 
 
 def load_sets(args):
-    """(training set, validation set), with a line for people about each."""
+    """(training set, validation set), with lines for people about each."""
     from boxloss import datasets
 
     if (args.val_images is None) != (args.val_annotations is None):
@@ -130,40 +140,66 @@ def load_sets(args):
             "`--val-images` and `--val-annotations` must be given together. "
             f"Received: val_images={args.val_images!r}, val_annotations={args.val_annotations!r}"
         )
-    shared = {"voc_one_based": args.voc_one_based}
-    train_set = datasets.load(args.images, args.annotations, args.format, args.strict, **shared)
-    told = [("training", train_set)]
-    if args.val_images is None:
-        whole = train_set
-        if len(whole) < 2:
-            raise ValueError(
-                "`images` must hold two usable images or more, or --val-images be given. "
-                f"Received: {len(whole)}"
-            )
-        train_set, validation_set = datasets.split(whole, args.val_fraction)
-        train_set.dropped, told = whole.dropped, [("all", whole)]
-    else:
-        validation_set = datasets.load(
-            args.val_images,
-            args.val_annotations,
-            args.format,
-            args.strict,
-            class_names=train_set.class_names,
-            **shared,
+    shared = {
+        "strict": args.strict,
+        "voc_one_based": args.voc_one_based,
+        "follow_links": args.follow_links,
+    }
+    first, second = _sources(args)
+    train_set = datasets.load(**first, **shared)
+    if second is not None:
+        names = train_set.class_names
+        validation_set = datasets.load(**second, class_names=names, **shared)
+        show("training", train_set)
+        show("validation", validation_set)
+        return train_set, validation_set
+    show("all", train_set)
+    if len(train_set) < 2:
+        raise ValueError(
+            "`images` must hold two usable images or more, or --val-images be given. "
+            f"Received: {len(train_set)}"
         )
-        told.append(("validation", validation_set))
-    for name, dataset in told:
-        print(f"{name}: {dataset.summary()}", file=sys.stderr)
-        tell_problems(dataset)
+    dropped = train_set.dropped
+    train_set, validation_set = datasets.split(train_set, args.val_fraction)
+    train_set.dropped = dropped
     return train_set, validation_set
 
 
-def tell_problems(dataset):
-    """A line for people about each of the first broken items."""
-    for problem in dataset.problems[:20]:
-        print(f"  {problem}", file=sys.stderr)
-    if len(dataset.problems) > 20:
-        print(f"  and {len(dataset.problems) - 20} more", file=sys.stderr)
+def _sources(args):
+    """What `load` gets for the training set and, where there is one, the validation set."""
+    from boxloss import datasets
+
+    first = {"images": args.images, "annotations": args.annotations, "format": args.format}
+    second = None
+    if args.images is None:
+        parts = datasets.find_parts(args.annotations, args.follow_links)
+        whole = "all" if "all" in parts else "train"
+        first = {"annotations": args.annotations, "part": whole}
+        if "val" in parts:
+            second = {"annotations": args.annotations, "part": "val"}
+    if args.val_images is not None:
+        second = {
+            "images": args.val_images,
+            "annotations": args.val_annotations,
+            "format": args.format,
+        }
+    return first, second
+
+
+def show(name, dataset):
+    """Lines for people: the summary of a data set and its problems."""
+    print(f"{name}: {dataset.summary()}", file=sys.stderr)
+    show_problems(dataset)
+
+
+def show_problems(dataset):
+    """Lines for people: the first problems of a data set, and where its links led."""
+    from boxloss.datasets.problems import lines_of
+
+    for line in lines_of(dataset.problems):
+        print(f"  {line}", file=sys.stderr)
+    for folder in dataset.followed:
+        print(f"  symbolic links led to {one_line(folder)}", file=sys.stderr)
 
 
 def options_of(args):

@@ -4,11 +4,10 @@ import os
 
 from boxloss import evaluation
 from boxloss.datasets import DataSet, load, read_image
-from boxloss.datasets.load import existing_folder
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import best_threshold, box_loss, measure
-from boxloss.files import inside
+from boxloss.files import existing_folder, inside
 
 
 def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold):
