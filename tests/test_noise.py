@@ -75,16 +75,18 @@ def test_an_edge_moves_alone():
     assert (moves[moved] > 0).any() and (moves[moved] < 0).any()
 
 
-def test_a_swap_changes_the_class_and_not_the_box():
-    _, changes = changes_of("swap")
+@pytest.mark.parametrize("kind", ["swap", "flip"])
+def test_a_swap_changes_the_class_and_not_the_box(kind):
+    _, changes = changes_of(kind)
     for change in changes:
         assert change.after["category_id"] in {2, 5, 9} - {change.before["category_id"]}
         assert {**change.after, "category_id": 0} == {**change.before, "category_id": 0}
 
 
-def test_missing_boxes_are_gone_and_the_others_stay():
+@pytest.mark.parametrize("kind", ["missing", "drop"])
+def test_missing_boxes_are_gone_and_the_others_stay(kind):
     truth = coco()
-    altered, changes = changes_of("missing", truth=truth)
+    altered, changes = changes_of(kind, truth=truth)
     gone = {change.annotation_id for change in changes}
     assert len(changes) == 60
     assert [e for e in truth["annotations"] if e["id"] not in gone] == altered["annotations"]
@@ -103,6 +105,26 @@ def test_spurious_boxes_lie_where_no_box_is():
         assert max(iou(change.after["bbox"], e["bbox"]) for e in others) <= 0.1
         assert tuple(np.round(change.after["bbox"][2:], 6)) in sizes
     assert len({change.annotation_id for change in changes}) == 60
+
+
+def test_a_box_drawn_around_another_has_an_iou_of_0_4_to_0_7_with_it():
+    _, changes = changes_of("shift_normal", fraction=1.0)
+    overlaps = np.array([iou(change.before["bbox"], change.after["bbox"]) for change in changes])
+    assert 0.4 <= overlaps.min() and overlaps.max() < 0.7 and len(overlaps) == 120
+    # Centre and size move independently: all four sides differ, by either sign.
+    moves = np.array([sides(change) for change in changes])
+    assert (np.abs(moves) > 1e-6).all() and ((moves > 0).mean(axis=0) > 0.3).all()
+
+
+def test_a_spawned_box_may_lie_upon_others():
+    truth = coco(images=1, boxes=100)
+    _, spawned = changes_of("spawn", truth=truth)
+    _, spurious = changes_of("spurious", truth=truth)
+
+    def most(changes):
+        return [max(iou(c.after["bbox"], e["bbox"]) for e in truth["annotations"]) for c in changes]
+
+    assert np.mean(np.array(most(spawned)) > 0.1) > np.mean(np.array(most(spurious)) > 0.1)
 
 
 def test_a_duplicate_lies_almost_upon_its_model():
@@ -180,7 +202,8 @@ def test_a_dataset_is_taken_as_well(tmp_path):
         (
             {"kinds": "shfit"},
             "`kinds` must be some of 'shift', 'resize', 'edge', 'swap', 'missing', 'spurious', "
-            "'duplicate'. Received: kinds='shfit'",
+            "'duplicate', 'drop', 'flip', "
+            "'shift_normal', 'spawn'. Received: kinds='shfit'",
         ),
         (
             {"fraction": 0},

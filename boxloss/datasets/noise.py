@@ -12,6 +12,15 @@ Kinds, as lists of real label errors name them:
     spurious   a box is added where no box is: the size and class of another box of the set
     duplicate  a box is added almost upon another: same class, each edge within 5 % of the size
 
+and the four kinds of Schubert et al. 2024 ("Identifying Label Errors in Object Detection Datasets by
+Loss Inspection", arXiv:2303.06999), `LOSS_INSPECTION_KINDS`:
+
+    drop          as missing
+    flip          as swap
+    shift_normal  centre and size are drawn from normal distributions around the box, of standard
+                  deviation 15 % of its sides, until the IoU with the box is in [0.4, 0.7)
+    spawn         as spurious, but anywhere in an image, also upon other boxes
+
 Boxes are cut at the border of their image where its size is known. The set that is given stays as
 it is. Only boxes that count (no crowd, not ignored, wider and higher than 0) are altered.
 """
@@ -25,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 KINDS = ("shift", "resize", "edge", "swap", "missing", "spurious", "duplicate")
+LOSS_INSPECTION_KINDS = ("drop", "flip", "shift_normal", "spawn")
 MOVE = (0.2, 0.5)  # of width or height
 SCALES = (0.55, 1.7)
 JITTER = 0.05
@@ -33,6 +43,8 @@ TRIES = 50
 FREE_IOU = 0.1  # a spurious box overlaps no box by more, if a place is found in `TRIES`
 # A box at the border can be cut back to about what it was: then the move is drawn again.
 SAME_IOU = 0.95
+NORMAL_SIGMA = 0.15  # of the box's sides
+NORMAL_IOU = (0.4, 0.7)  # of a box of "shift_normal" with what it was
 
 
 class Change(NamedTuple):
@@ -69,7 +81,7 @@ def alter(
     boxes = _Boxes(_content(truth))
     if not boxes.counted:
         raise ValueError("`truth` must hold at least one box that counts. Received: none")
-    if "swap" in kinds and len(boxes.categories) < 2:
+    if {"swap", "flip"} & {*kinds} and len(boxes.categories) < 2:
         raise ValueError(
             "`truth` must have at least two categories to swap them. "
             f"Received: {len(boxes.categories)}"
@@ -108,10 +120,11 @@ def _content(truth):
 
 def _kinds(kinds):
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    known = (*KINDS, *LOSS_INSPECTION_KINDS)
+    unknown = [kind for kind in kinds if kind not in known]
     if unknown or not kinds:
         raise ValueError(
-            f"`kinds` must be some of {', '.join(map(repr, KINDS))}. "
+            f"`kinds` must be some of {', '.join(map(repr, known))}. "
             f"Received: kinds={unknown[0] if unknown else kinds!r}"
         )
     return kinds
@@ -141,14 +154,14 @@ class _Boxes:
     def change(self, kind, at, rng):
         """Alter the annotation at position `at`, or add one for it; the Change."""
         before = self.annotations[at]
-        if kind == "missing":
+        if kind in ("missing", "drop"):
             self.annotations[at] = None
             return Change(kind, before["id"], before["image_id"], before, None)
-        if kind in ("spurious", "duplicate"):
+        if kind in ("spurious", "duplicate", "spawn"):
             after = self._added(kind, before, rng)
             self.annotations.append(after)
             return Change(kind, after["id"], after["image_id"], None, after)
-        if kind == "swap":
+        if kind in ("swap", "flip"):
             others = [number for number in self.categories if number != before["category_id"]]
             after = {**before, "category_id": others[rng.integers(len(others))]}
         else:
@@ -157,10 +170,11 @@ class _Boxes:
         return Change(kind, before["id"], before["image_id"], before, after)
 
     def _moved(self, kind, entry, rng):
-        move = {"shift": shifted, "resize": resized, "edge": edge_moved}[kind]
-        for _ in range(TRIES):
-            box = self._cut(move(entry["bbox"], rng), entry["image_id"])
-            if min(box[2:]) > 0 and _iou(box, entry["bbox"]) < SAME_IOU:
+        low, high = NORMAL_IOU if kind == "shift_normal" else (0.0, SAME_IOU)
+        # About one draw in six of the normal distributions is in its range.
+        for _ in range(20 * TRIES if kind == "shift_normal" else TRIES):
+            box = self._cut(MOVES[kind](entry["bbox"], rng), entry["image_id"])
+            if min(box[2:]) > 0 and low <= _iou(box, entry["bbox"]) < high:
                 break
         return box
 
@@ -168,15 +182,15 @@ class _Boxes:
         if kind == "duplicate":
             image, box = model["image_id"], jittered(model["bbox"], rng)
         else:
-            image, box = self._free_place(model["bbox"][2:], rng)
+            image, box = self._free_place(model["bbox"][2:], rng, 1 if kind == "spawn" else TRIES)
         entry = {"id": self.next_id, "image_id": image, "category_id": model["category_id"]}
         self.next_id += 1
         return self._with_box({**entry, "iscrowd": 0}, self._cut(box, image))
 
-    def _free_place(self, size, rng):
-        """(image id, box) of the least overlap with true boxes among `TRIES` drawn places."""
+    def _free_place(self, size, rng, tries):
+        """(image id, box) of the least overlap with true boxes among `tries` drawn places."""
         keys, best = list(self.images), (2.0, None, None)
-        for _ in range(TRIES):
+        for _ in range(tries):
             key = keys[rng.integers(len(keys))]
             room = [
                 (self.images[key].get(name) or 0) - s for name, s in zip(SIDES, size, strict=True)
@@ -231,6 +245,21 @@ def jittered(box: Sequence[float], rng: np.random.Generator) -> list[float]:
     moves = rng.uniform(-JITTER, JITTER, 4) * (w, h, w, h)
     corners = np.array([x1, y1, x1 + w, y1 + h]) + moves
     return [*corners[:2], *(corners[2:] - corners[:2])]
+
+
+def drawn_around(box: Sequence[float], rng: np.random.Generator) -> list[float]:
+    """xywh whose centre and size are drawn around those of a box; see "shift_normal"."""
+    x, y, w, h = box
+    dx, dy, dw, dh = rng.normal(0, NORMAL_SIGMA, 4) * (w, h, w, h)
+    return [x + dx - dw / 2, y + dy - dh / 2, w + dw, h + dh]
+
+
+MOVES = {
+    "shift": shifted,
+    "resize": resized,
+    "edge": edge_moved,
+    "shift_normal": drawn_around,
+}
 
 
 def _counts(entry):
