@@ -674,6 +674,14 @@ def test_a_senseless_number_of_folds_is_named(count):
     )
 
 
+def test_images_of_a_group_share_a_fold():
+    names = [f"drive{i % 7}_{i:03d}.png" for i in range(70)]
+    places = folds.fold_of(names, 3, seed=5, group_by=r"^drive\d")
+    of_drive = [set(places[[i for i in range(70) if i % 7 == drive]]) for drive in range(7)]
+    assert all(len(found) == 1 for found in of_drive)
+    assert sorted(np.bincount(places)) == [20, 20, 30]
+
+
 def test_every_image_is_predicted_by_a_detector_that_did_not_see_it(tmp_path, monkeypatch):
     from boxloss.datasets import synthetic
 

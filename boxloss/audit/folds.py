@@ -7,18 +7,25 @@ import sys
 
 import numpy as np
 
+from boxloss.datasets import groups
 from boxloss.detector import load_detector
 from boxloss.files import write_json
 from boxloss.training import Options, evaluate, train
 
 
-def fold_of(names, folds, seed=0):
-    """int (n,): the fold of each file name; sizes differ by at most 1, same names give the same."""
+def fold_of(names, folds, seed=0, group_by=None):
+    """int (n,): the fold of each file name; the same names give the same folds.
+
+    Sizes differ by at most 1; with `group_by`, a regular expression (see `datasets.groups`), images
+    of one group share a fold and the sizes are as even as that allows.
+    """
     if isinstance(folds, bool) or folds != int(folds) or not 2 <= folds <= len(names):
         raise ValueError(
             f"`folds` must be a whole number from 2 to the number of images, {len(names)}. "
             f"Received: folds={folds!r}"
         )
+    if group_by is not None:
+        return groups.folds_of_groups(groups.groups_of(names, group_by), int(folds), seed)
     order = np.argsort(np.asarray(names, dtype=object), kind="stable")
     order = np.random.default_rng(seed).permutation(order)
     places = np.empty(len(names), "int64")
@@ -26,16 +33,20 @@ def fold_of(names, folds, seed=0):
     return places
 
 
-def out_of_sample(dataset, out, folds=3, options=None, seed=0, verbose="auto"):
+def out_of_sample(dataset, out, folds=3, options=None, seed=0, verbose="auto", group_by=None):
     """COCO results of every image of `dataset`, by a detector trained on the other folds.
 
     out: folder, made if need be: a run folder for each fold, which a second call goes on from, and
     `detections.json` with the results. options: `training.Options`; the last weights are taken,
-    not those best on any labels, because all labels are under audit.
+    not those best on any labels, because all labels are under audit. group_by: see `fold_of`;
+    without it, a line on stderr warns where neighbouring images look alike.
     """
     options = options or Options()
     out = pathlib.Path(out)
-    places = fold_of([record.file_name for record in dataset.records], folds, seed)
+    places = fold_of([record.file_name for record in dataset.records], folds, seed, group_by)
+    warning = groups.warning_of(dataset) if group_by is None else None
+    if warning is not None:
+        print(warning, file=sys.stderr)
     results = []
     for fold in range(int(folds)):
         sides = [
