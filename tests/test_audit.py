@@ -616,7 +616,7 @@ def test_a_run_folder_is_audited_by_its_own_detections(tmp_path, capsys):
         (["no run"], "`run` must be a run folder with boxes.csv. Received: 'no run'"),
         (
             ["--truth", "none.json", "--detections", "d", "--out", "o"],
-            "`truth` must be an existing file. Received: truth='none.json'",
+            "`truth` must be an existing file or folder. Received: truth='none.json'",
         ),
         (
             ["--truth", "labels", "--detections", "d", "--out", "o"],
@@ -631,6 +631,8 @@ def test_a_run_folder_is_audited_by_its_own_detections(tmp_path, capsys):
 )
 def test_bad_calls_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for name in ("labels", "d"):
+        (tmp_path / name).mkdir()
     assert cli.main(["audit", *words]) == 2
     printed, told = capsys.readouterr()
     assert not printed and message in told and len(told.splitlines()) == 1

@@ -59,6 +59,12 @@ def add_arguments(parser):
     )
     folds = parser.add_argument_group("without --detections")
     folds.add_argument("--folds", type=int, help="parts that the images are divided into")
+    folds.add_argument(
+        "--group-by",
+        metavar="PATTERN",
+        help="a regular expression over file names: images in which it finds the "
+        "same (frames of a drive) share a part, such as '^Town[0-9]+'",
+    )
     option(folds, "--epochs", "of each training")
     option(folds, "--size", "nano or small")
     option(folds, "--image-size", "side in pixels that images are fitted into")
@@ -114,6 +120,8 @@ def sources(args):
             f"truth={args.truth!r}, detections={args.detections!r}, folds={args.folds!r}, "
             f"out={str(args.out) if args.out else None!r}"
         )
+    if args.folds is not None and args.images is None:
+        raise ValueError("`--images` must be given to train with --folds. Received: images=None")
     for given, what in ((args.truth, "truth"), (args.detections, "detections")):
         if given is not None:
             existing_path(what, given)
@@ -138,8 +146,6 @@ def detections_by_folds(args):
     from boxloss.audit.folds import out_of_sample
     from boxloss.training import Options
 
-    if args.images is None:
-        raise ValueError("`--images` must be given to train with --folds. Received: images=None")
     dataset = datasets.load(args.images, args.truth)
     print(dataset.summary(), file=sys.stderr)
     options = Options(
@@ -150,4 +156,6 @@ def detections_by_folds(args):
         seed=args.seed,
     )
     verbose = 0 if args.quiet else "auto"
-    return out_of_sample(dataset, args.out / "folds", args.folds, options, args.seed, verbose)
+    return out_of_sample(
+        dataset, args.out / "folds", args.folds, options, args.seed, verbose, args.group_by
+    )

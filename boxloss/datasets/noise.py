@@ -12,8 +12,8 @@ Kinds, as lists of real label errors name them:
     spurious   a box is added where no box is: the size and class of another box of the set
     duplicate  a box is added almost upon another: same class, each edge within 5 % of the size
 
-and the four kinds of Schubert et al. 2024 ("Identifying Label Errors in Object Detection Datasets by
-Loss Inspection", arXiv:2303.06999), `LOSS_INSPECTION_KINDS`:
+and the four kinds of Schubert et al. 2024 ("Identifying Label Errors in Object Detection Datasets
+by Loss Inspection", arXiv:2303.06999), `LOSS_INSPECTION_KINDS`:
 
     drop          as missing
     flip          as swap
