@@ -18,16 +18,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from boxloss import functional, losses
-    from boxloss.detector import load_detector as load_detector
-    from boxloss.losses import *  # noqa: F403 - the loss classes, as `losses.__all__` lists them
-    from boxloss.losses import get, names
-    from boxloss.losses.mining import FocalWeighting as FocalWeighting
-    from boxloss.losses.mining import HardestBoxes as HardestBoxes
-    from boxloss.losses.mining import HardestImages as HardestImages
-    from boxloss.report import BoxReport as BoxReport
-
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -53,34 +43,72 @@ _MOVED = {
     "reduction": "losses.reduction",
 }
 
-__all__ = [
-    "BoxReport",
-    "FocalWeighting",
-    "HardestBoxes",
-    "HardestImages",
-    "functional",
-    "get",
-    "load_detector",
-    "losses",
-    "names",
-]
+if TYPE_CHECKING:
+    # What is below is read by checkers and editors alone: every name, and no other.
+    from boxloss import adapters as adapters
+    from boxloss import assignment as assignment
+    from boxloss import audit as audit
+    from boxloss import callbacks as callbacks
+    from boxloss import cli as cli
+    from boxloss import coders as coders
+    from boxloss import compat as compat
+    from boxloss import datasets as datasets
+    from boxloss import detector as detector
+    from boxloss import evaluation as evaluation
+    from boxloss import files as files
+    from boxloss import functional as functional
+    from boxloss import losses as losses
+    from boxloss import metrics as metrics
+    from boxloss import report as report
+    from boxloss import simulation as simulation
+    from boxloss import tensors as tensors
+    from boxloss import training as training
+    from boxloss import types as types
+    from boxloss.datasets import noise as noise
+    from boxloss.detector import load_detector as load_detector
+    from boxloss.losses import *  # noqa: F403 - the loss classes, as `losses.__all__` lists them
+    from boxloss.losses import mining as mining
+    from boxloss.losses import reduction as reduction
+    from boxloss.losses.mining import FocalWeighting as FocalWeighting
+    from boxloss.losses.mining import HardestBoxes as HardestBoxes
+    from boxloss.losses.mining import HardestImages as HardestImages
+    from boxloss.report import BoxReport as BoxReport
+    from boxloss.report import drawing as drawing
+    from boxloss.report import page as explorer  # noqa: F401 - its old name
+    from boxloss.tensors import boxes as boxes
+    from boxloss.tensors import checks as checks
+    from boxloss.tensors import ops as ops
 
-
-def __getattr__(name):
-    if name in _MODULES or name in _MOVED:
-        return importlib.import_module(f"boxloss.{_MOVED.get(name, name)}")
-    if not name.startswith("_"):
-        # Whatever else is public is a loss class, or the registry's `get` and `names`.
-        home = importlib.import_module(f"boxloss.{_HOMES.get(name, 'losses')}")
-        if name in _HOMES or name in home.__all__:
+    __all__ = [
+        "BoxReport",
+        "FocalWeighting",
+        "HardestBoxes",
+        "HardestImages",
+        "functional",
+        "load_detector",
+        "losses",
+    ]
+    __all__ += losses.__all__
+else:
+    # A checker that saw this function would take every name for one of boxloss.
+    def __getattr__(name):
+        if name in _MODULES or name in _MOVED:
+            return importlib.import_module(f"boxloss.{_MOVED.get(name, name)}")
+        if name == "__all__":
+            return sorted({*_HOMES, "functional", "losses", *_loss_names()})
+        if not name.startswith("_") and (name in _HOMES or name in _loss_names()):
+            home = importlib.import_module(f"boxloss.{_HOMES.get(name, 'losses')}")
             value = globals()[name] = getattr(home, name)
             return value
-    raise AttributeError(f"module 'boxloss' has no attribute {name!r}")
+        raise AttributeError(f"module 'boxloss' has no attribute {name!r}")
+
+
+def _loss_names():
+    return importlib.import_module("boxloss.losses").__all__
 
 
 def __dir__():
-    losses = importlib.import_module("boxloss.losses")
-    return sorted({*globals(), *__all__, *_MODULES, *_MOVED, *losses.__all__})
+    return sorted({*globals(), *_HOMES, *_MODULES, *_MOVED, *_loss_names()})
 
 
 class _OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -3,6 +3,8 @@
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = ["quality_focal_loss", "sigmoid_focal_loss", "softmax_loss", "varifocal_loss"]
+
 
 def _logits(y_pred):
     return ops.widen(y_pred, ops.arithmetic_dtype(y_pred))

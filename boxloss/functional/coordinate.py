@@ -10,6 +10,15 @@ from boxloss.tensors import checks, ops
 from boxloss.tensors.compiled import function_call
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = [
+    "balanced_l1_loss",
+    "huber_loss",
+    "l1_loss",
+    "l2_loss",
+    "log_cosh_loss",
+    "smooth_l1_loss",
+]
+
 
 def difference(y_true, y_pred):
     """y_pred - y_true (..., 4), checked and widened."""

@@ -4,6 +4,8 @@ from boxloss.functional.coordinate import difference
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = ["ghm_r_loss"]
+
 
 def smoothed_l1(d, mu):
     """sqrt(d^2 + mu^2) - mu, without the difference."""

@@ -3,6 +3,8 @@
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = ["dfl_loss"]
+
 # The right one of the two bins must exist, and both must have a weight.
 MARGIN = 1.01
 

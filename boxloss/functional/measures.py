@@ -8,6 +8,8 @@ from boxloss.functional.overlap import loss_of
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = ["bounded_iou_loss", "extended_iou_loss", "nwd_loss"]
+
 
 def bounded_iou_terms(pair, center_factor=2.0, beta=0.2):
     def offset(distance, side):

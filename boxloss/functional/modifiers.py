@@ -4,13 +4,20 @@
 `inversion`. The modified terms keep their names.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from boxloss.functional import overlap, penalties
 from boxloss.functional.overlap import pair_of, total
+from boxloss.functional.pair import Pair
 from boxloss.functional.penalties import power
 from boxloss.tensors import checks, ops
-from boxloss.types import ArrayLike, ImageShape, Tensor
+from boxloss.types import ArrayLike, BaseLoss, ImageShape, Tensor, Terms
 
-BASES = {
+__all__ = ["alpha_iou_loss", "focaler_iou_loss", "inner_iou_loss", "unified_iou_loss"]
+
+Base: TypeAlias = Callable[[Pair], Terms]
+BASES: dict[BaseLoss, Base] = {
     "iou": overlap.iou_terms,
     "giou": overlap.giou_terms,
     "diou": overlap.diou_terms,
@@ -66,7 +73,7 @@ def alpha_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: str = "iou",
+    base: BaseLoss | Base = "iou",
     alpha: float = 3.0,
     image_shape: ImageShape | None = None,
 ) -> Tensor:
@@ -88,7 +95,7 @@ def inner_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: str = "iou",
+    base: BaseLoss | Base = "iou",
     ratio: float = 0.75,
     image_shape: ImageShape | None = None,
 ) -> Tensor:
@@ -106,7 +113,7 @@ def focaler_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: str = "iou",
+    base: BaseLoss | Base = "iou",
     low: float = 0.0,
     high: float = 0.95,
     image_shape: ImageShape | None = None,
@@ -125,7 +132,7 @@ def unified_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: str = "ciou",
+    base: BaseLoss | Base = "ciou",
     ratio: float = 2.0,
     image_shape: ImageShape | None = None,
 ) -> Tensor:

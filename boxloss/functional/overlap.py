@@ -5,14 +5,27 @@ sums them. Boxes are xyxy (..., 4) in any unit; all losses here are scale-free, 
 box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for ordered boxes.
 """
 
+from typing import get_args
+
 from boxloss.functional.pair import Pair
 from boxloss.tensors import checks, ops
 from boxloss.tensors.compiled import function_call
 from boxloss.tensors.one_loop import box_terms
-from boxloss.types import ArrayLike, Tensor
+from boxloss.types import ArrayLike, IoUMode, Tensor
+
+__all__ = [
+    "ciou_loss",
+    "ciou_matrix",
+    "diou_loss",
+    "diou_matrix",
+    "giou_loss",
+    "giou_matrix",
+    "iou_loss",
+    "iou_matrix",
+]
 
 IOU_FLOOR = 1e-6
-MODES = ("linear", "log", "square")
+MODES = get_args(IoUMode)
 
 
 def pair_of(y_true, y_pred, image_shape=None):
@@ -91,7 +104,7 @@ def ciou_terms(pair, gated=False, alpha_gradient=False):
     }
 
 
-def iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
+def iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: IoUMode = "linear") -> Tensor:
     """IoU loss: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square"), o the IoU.
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). Range [0, 1], [0, 13.8], [0, 1] for ordered

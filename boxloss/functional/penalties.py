@@ -4,10 +4,14 @@ Built as `functional.overlap`: functions of a `Pair` that return named addends, 
 with its image), finite for every box, 0 for equal boxes.
 """
 
+from typing import Literal
+
 from boxloss.functional.overlap import loss_of
 from boxloss.functional.pair import scale_of
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, ImageShape, Tensor
+
+__all__ = ["eiou_loss", "mpdiou_loss", "piou_loss", "shape_iou_loss", "siou_loss"]
 
 
 def power(x, exponent):
@@ -194,7 +198,7 @@ def piou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    version: int = 2,
+    version: Literal[1, 2] = 2,
     scale: float = 1.3,
     weight_gradient: bool = True,
 ) -> Tensor:

@@ -9,16 +9,35 @@ Half sides: p, q of the prediction, P, Q of the truth, long with long (`RotatedP
 f = (p^2 - q^2)(P^2 - Q^2) >= 0; phi the angle between like sides.
 """
 
+from typing import get_args
+
 from boxloss.functional import overlap
 from boxloss.functional.overlap import total
 from boxloss.functional.rotated_pair import RotatedPair
 from boxloss.tensors import checks, ops
-from boxloss.types import ArrayLike, Tensor
+from boxloss.types import (
+    ArrayLike,
+    GWDFunction,
+    IoUMode,
+    KFIoUMode,
+    KLDDirection,
+    ProbIoUMode,
+    Tensor,
+)
 
-FUNCTIONS = ("log1p", "sqrt")
-DIRECTIONS = ("pred_to_true", "true_to_pred")
-PROBIOU_MODES = ("l1", "l2")
-KFIOU_MODES = ("exp", "log")
+__all__ = [
+    "gwd_loss",
+    "kfiou_loss",
+    "kld_loss",
+    "probiou_loss",
+    "rotated_giou_loss",
+    "rotated_iou_loss",
+]
+
+FUNCTIONS = get_args(GWDFunction)
+DIRECTIONS = get_args(KLDDirection)
+PROBIOU_MODES = get_args(ProbIoUMode)
+KFIOU_MODES = get_args(KFIoUMode)
 
 
 def pair_of(y_true, y_pred):
@@ -171,7 +190,7 @@ def gwd_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    function: str = "log1p",
+    function: GWDFunction = "log1p",
     tau: float = 1.0,
     normalize: bool = False,
 ) -> Tensor:
@@ -192,7 +211,7 @@ def kld_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    direction: str = "pred_to_true",
+    direction: KLDDirection = "pred_to_true",
     tau: float = 1.0,
     sqrt: bool = False,
 ) -> Tensor:
@@ -208,7 +227,7 @@ def kld_loss(
     return total(kld_terms(pair_of(y_true, y_pred), direction, check_tau(tau), sqrt))
 
 
-def probiou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "l1") -> Tensor:
+def probiou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: ProbIoUMode = "l1") -> Tensor:
     """ProbIoU: the Hellinger distance ("l1", in [0, 1]) or Bhattacharyya's ("l2", in [0, inf)).
 
     Of Gaussians with the variances of uniform sides, w^2 / 12. `y_true`, `y_pred`: (..., 5).
@@ -222,7 +241,7 @@ def probiou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "l1") -> T
 
 
 def kfiou_loss(
-    y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "exp", center_weight: float = 0.0
+    y_true: ArrayLike, y_pred: ArrayLike, *, mode: KFIoUMode = "exp", center_weight: float = 0.0
 ) -> Tensor:
     """KFIoU k of two Gaussians brought to one centre: exp(1 - k) - 1, or -ln k ("log").
 
@@ -236,7 +255,7 @@ def kfiou_loss(
     return total(kfiou_terms(pair_of(y_true, y_pred), mode, center_weight))
 
 
-def rotated_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
+def rotated_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: IoUMode = "linear") -> Tensor:
     """IoU loss of rotated boxes: 1 - o ("linear"), -ln o ("log") or 1 - o^2 ("square").
 
     `y_true`, `y_pred`: (..., 5). Returns (...). The exact area of the intersection; no gradient for
@@ -246,7 +265,7 @@ def rotated_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linea
     return total(rotated_iou_terms(pair_of(y_true, y_pred), mode))
 
 
-def rotated_giou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: str = "linear") -> Tensor:
+def rotated_giou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: IoUMode = "linear") -> Tensor:
     """GIoU loss of rotated boxes: the IoU loss + (C - U) / C, C the area of the convex hull.
 
     `y_true`, `y_pred`: (..., 5). Returns (...), in [0, 2] for "linear". Scale-free. C is the

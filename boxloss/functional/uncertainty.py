@@ -11,6 +11,8 @@ from boxloss.functional.coordinate import l1, smooth_l1
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
 
+__all__ = ["gaussian_nll_loss", "kl_loss", "laplace_nll_loss"]
+
 STEEPEST = 30.0
 # Where even the tangent would leave float32.
 FARTHEST = 1e6

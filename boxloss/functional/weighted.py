@@ -1,11 +1,14 @@
 """Losses that weigh a pair, or move it, by its own IoU: Focal-EIoU, InterpIoU, WIoU."""
 
 import math
+from typing import Literal
 
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.penalties import eiou_terms, power
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Tensor
+
+__all__ = ["focal_eiou_loss", "interp_iou_loss", "wiou_loss"]
 
 DYNAMIC = "dynamic"
 # Of 1 - o, below which no prediction is told from its truth in float32.
@@ -86,7 +89,9 @@ def focal_eiou_loss(
     return total(focal_eiou_terms(pair_of(y_true, y_pred), gamma, weight_gradient))
 
 
-def interp_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, alpha: float | str = 0.98) -> Tensor:
+def interp_iou_loss(
+    y_true: ArrayLike, y_pred: ArrayLike, *, alpha: float | Literal["dynamic"] = 0.98
+) -> Tensor:
     """InterpIoU loss: 1 - o + 1 - o', o' the IoU with the truth of the interpolated box.
 
     The interpolated box is (1 - alpha) of the prediction and alpha of the truth, side by side.
@@ -102,7 +107,7 @@ def wiou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    version: int = 3,
+    version: Literal[1, 2, 3] = 3,
     alpha: float = 1.9,
     delta: float = 3.0,
     gamma: float = 0.5,

@@ -7,11 +7,27 @@ from typing import Any, NamedTuple
 import keras
 
 from boxloss.functional.overlap import total
-from boxloss.losses import guard, reduction
-from boxloss.losses.mining import _Mining
+from boxloss.losses import guard
+from boxloss.losses import reduction as reduction_module  # `reduction` is an argument of Keras'
+from boxloss.losses.arguments import TensorArguments, WholeSignature
+from boxloss.losses.mining import Mining
 from boxloss.tensors import boxes, checks, one_loop, ops
 from boxloss.tensors.compiled import Compiled
-from boxloss.types import ArrayLike, Config, ImageShape, Tensor, Terms
+from boxloss.tensors.config import config_of, restored
+from boxloss.types import (
+    ArrayLike,
+    BoundingBoxFormat,
+    BoxReduction,
+    ClassNormalizer,
+    Config,
+    ImageShape,
+    Reduction,
+    Tensor,
+    Terms,
+    Unpack,
+)
+
+__all__ = ["BoxLoss", "TensorLoss", "Tensors"]
 
 
 class Tensors(NamedTuple):
@@ -87,21 +103,26 @@ class TensorLoss(keras.losses.Loss):
     minimum: float | None = None
     recovers_disjoint = False
     recovers_inverted = False
-    normalizers: tuple[str, ...] = reduction.NORMALIZERS
+    normalizers: tuple[str, ...] = reduction_module.NORMALIZERS
     true_shape: tuple[int | None, ...] = (None, None, 4)
     predicted_shape: tuple[int | None, ...] = (None, None, 4)
+
+    # What `inspect.signature` and `help` show of each loss: all of its arguments.
+    __signature__ = WholeSignature()
 
     def __init__(
         self,
         *,
-        normalizer: str | float = "image",
-        box_reduction: str = "sum",
-        mining: _Mining | None = None,
-        reduction: str = "sum_over_batch_size",
+        normalizer: ClassNormalizer = "image",
+        box_reduction: BoxReduction = "sum",
+        mining: Mining | None = None,
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: str | None = None,
+        **misspelt: Any,
     ) -> None:
-        reduction_name = self._reduction_name = _check_reduction(reduction)
+        checks.no_other_arguments(type(self), misspelt)
+        reduction_name = self._reduction_name = reduction_module.check_reduction(reduction)
         name = name or type(self).name
         if ops.KERAS_3:
             super().__init__(name=name, reduction=reduction_name, dtype=dtype)
@@ -125,11 +146,10 @@ class TensorLoss(keras.losses.Loss):
                 f"boxes. Received: reduction={reduction!r}"
             )
 
-    if not ops.KERAS_3:
-
-        @property
-        def dtype(self):
-            return self._dtype
+    @property
+    def dtype(self) -> str:
+        """As on Keras 3; Keras 2 has none of its own."""
+        return self._dtype
 
     @property
     def is_pure(self) -> bool:
@@ -298,14 +318,14 @@ class TensorLoss(keras.losses.Loss):
     # Serialisation --------------------------------------------------------------------------------
 
     def get_config(self) -> Config:
-        return {
-            "normalizer": self.normalizer,
-            "box_reduction": self.box_reduction,
-            "mining": _serialize(self.mining),
+        """Every argument, from the attribute of its name; subclasses need no other."""
+        config = config_of(self)
+        # Keras keeps these two under the same names, in words of its own.
+        said = {
             "reduction": self._reduction_name,
-            "name": self.name,
             "dtype": self._dtype_policy.name if ops.KERAS_3 else self._dtype,
         }
+        return {name: said.get(name, value) for name, value in config.items()}
 
     @classmethod
     def from_config(cls, config: Config) -> "TensorLoss":
@@ -331,24 +351,14 @@ def _climb_of(reference, wanted, static, names):
     return Compiled(climb, is_scalar) if loss.is_pure else climb
 
 
-# `reduction` is also the name of Keras' argument.
-reduction_module = reduction
-_check_reduction = reduction.check_reduction
-
-
 def _check_mining(mining):
-    if isinstance(mining, dict):
-        mining = keras.saving.deserialize_keras_object(mining)
-    if mining is not None and not isinstance(mining, _Mining):
+    mining = restored(mining)
+    if mining is not None and not isinstance(mining, Mining):
         raise ValueError(
             "`mining` must be HardestBoxes, HardestImages or FocalWeighting. "
             f"Received: mining={mining!r}"
         )
     return mining
-
-
-def _serialize(mining):
-    return None if mining is None else keras.saving.serialize_keras_object(mining)
 
 
 def difference(y_true, y_pred, real):
@@ -375,9 +385,9 @@ class BoxLoss(TensorLoss):
     def __init__(
         self,
         *,
-        bounding_box_format: str = "xyxy",
+        bounding_box_format: BoundingBoxFormat = "xyxy",
         image_shape: Sequence[float] | None = None,
-        **arguments: Any,
+        **arguments: Unpack[TensorArguments],
     ) -> None:
         super().__init__(**arguments)
         self.bounding_box_format = boxes.check_format("bounding_box_format", bounding_box_format)
@@ -402,10 +412,3 @@ class BoxLoss(TensorLoss):
         if isinstance(shape, (list, tuple)):
             shape = checks.image_shape(shape)
         return boxes.to_xyxy(x, self.bounding_box_format, shape)
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "bounding_box_format": self.bounding_box_format,
-            "image_shape": self.image_shape,
-        }

@@ -1,16 +1,14 @@
 """Loss classes of labels, one a box."""
 
-from typing import Any
-
-import keras
-
 from boxloss.functional import classification
 from boxloss.losses import guard, reduction
+from boxloss.losses.arguments import ClassArguments
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import Config, ImageShape, Tensor
+from boxloss.types import ImageShape, Tensor, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["QualityFocalLoss", "SigmoidFocalLoss", "SoftmaxLoss", "VarifocalLoss"]
 
 
 class ClassLoss(TensorLoss):
@@ -84,7 +82,9 @@ class SigmoidFocalLoss(ClassLoss):
 
     name = "sigmoid_focal"
 
-    def __init__(self, *, alpha: float = 0.25, gamma: float = 2.0, **arguments: Any) -> None:
+    def __init__(
+        self, *, alpha: float = 0.25, gamma: float = 2.0, **arguments: Unpack[ClassArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
         self.gamma = checks.non_negative("gamma", gamma)
@@ -94,9 +94,6 @@ class SigmoidFocalLoss(ClassLoss):
     ) -> Errors:
         errors = classification.sigmoid_focal(y_true, y_pred, self.alpha, self.gamma)
         return Errors({"class": ops.sum(errors, axis=-1)}, None, errors)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
 
 
 class QualityLoss(ClassLoss):
@@ -145,15 +142,12 @@ class QualityFocalLoss(QualityLoss):
 
     name = "quality_focal"
 
-    def __init__(self, *, beta: float = 2.0, **arguments: Any) -> None:
+    def __init__(self, *, beta: float = 2.0, **arguments: Unpack[ClassArguments]) -> None:
         super().__init__(**arguments)
         self.beta = checks.non_negative("beta", beta)
 
     def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         return classification.quality_focal(labels, quality, y_pred, self.beta)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "beta": self.beta}
 
 
 @register
@@ -165,13 +159,12 @@ class VarifocalLoss(QualityLoss):
 
     name = "varifocal"
 
-    def __init__(self, *, alpha: float = 0.75, gamma: float = 2.0, **arguments: Any) -> None:
+    def __init__(
+        self, *, alpha: float = 0.75, gamma: float = 2.0, **arguments: Unpack[ClassArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.alpha = checks.number("alpha", alpha, "a number from 0 to 1", lambda x: 0 <= x <= 1)
         self.gamma = checks.non_negative("gamma", gamma)
 
     def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         return classification.varifocal(labels, quality, y_pred, self.alpha, self.gamma)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}

@@ -1,18 +1,26 @@
 """Loss classes that measure each coordinate."""
 
-from typing import Any
-
-import keras
+from typing import get_args
 
 from boxloss.functional import coordinate
+from boxloss.losses.arguments import BoxArguments, CoordinateArguments
 from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
 from boxloss.tensors.one_loop import box_terms
-from boxloss.types import Config, ImageShape, Tensor
+from boxloss.types import CoordinateFormat, CoordinateReduction, ImageShape, Tensor, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = [
+    "BalancedL1BoxLoss",
+    "HuberBoxLoss",
+    "L1BoxLoss",
+    "L2BoxLoss",
+    "LogCoshBoxLoss",
+    "SmoothL1BoxLoss",
+]
 
-REDUCTIONS = ("mean", "sum")
+
+REDUCTIONS = get_args(CoordinateReduction)
 
 
 class CoordinateLoss(BoxLoss):
@@ -32,9 +40,9 @@ class CoordinateLoss(BoxLoss):
     def __init__(
         self,
         *,
-        coordinate_reduction: str = "sum",
-        coordinate_format: str = "xyxy",
-        **arguments: Any,
+        coordinate_reduction: CoordinateReduction = "sum",
+        coordinate_format: CoordinateFormat = "xyxy",
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
         self.coordinate_reduction = checks.one_of(
@@ -82,13 +90,6 @@ class CoordinateLoss(BoxLoss):
         shape = self.image_shape if image_shape is None else image_shape
         return boxes.from_xyxy(self.to_xyxy(x, image_shape), self.coordinate_format, shape)
 
-    def get_config(self) -> Config:
-        config = {
-            "coordinate_reduction": self.coordinate_reduction,
-            "coordinate_format": self.coordinate_format,
-        }
-        return {**super().get_config(), **config}
-
 
 @register
 class L1BoxLoss(CoordinateLoss):
@@ -109,15 +110,12 @@ class SmoothL1BoxLoss(CoordinateLoss):
 
     name = "smooth_l1"
 
-    def __init__(self, *, beta: float = 1.0, **arguments: Any) -> None:
+    def __init__(self, *, beta: float = 1.0, **arguments: Unpack[CoordinateArguments]) -> None:
         super().__init__(**arguments)
         self.beta = checks.non_negative("beta", beta)
 
     def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.smooth_l1(difference, self.beta)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "beta": self.beta}
 
 
 @register
@@ -139,15 +137,12 @@ class HuberBoxLoss(CoordinateLoss):
 
     name = "huber"
 
-    def __init__(self, *, delta: float = 1.0, **arguments: Any) -> None:
+    def __init__(self, *, delta: float = 1.0, **arguments: Unpack[CoordinateArguments]) -> None:
         super().__init__(**arguments)
         self.delta = checks.positive("delta", delta)
 
     def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.huber(difference, self.delta)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "delta": self.delta}
 
 
 @register
@@ -161,7 +156,12 @@ class BalancedL1BoxLoss(CoordinateLoss):
     name = "balanced_l1"
 
     def __init__(
-        self, *, alpha: float = 0.5, gamma: float = 1.5, beta: float = 1.0, **arguments: Any
+        self,
+        *,
+        alpha: float = 0.5,
+        gamma: float = 1.5,
+        beta: float = 1.0,
+        **arguments: Unpack[CoordinateArguments],
     ) -> None:
         super().__init__(**arguments)
         self.alpha, self.gamma, self.beta = coordinate.check_balanced(
@@ -170,10 +170,6 @@ class BalancedL1BoxLoss(CoordinateLoss):
 
     def coordinate_errors(self, difference: Tensor) -> Tensor:
         return coordinate.balanced_l1(difference, self.alpha, self.gamma, self.beta)
-
-    def get_config(self) -> Config:
-        config = {"alpha": self.alpha, "gamma": self.gamma, "beta": self.beta}
-        return {**super().get_config(), **config}
 
 
 @register

@@ -1,19 +1,21 @@
 """A box loss on what a head predicts, decoded inside."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import keras
 
 from boxloss.losses.base import BoxLoss, Tensors
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import ArrayLike, Config, Tensor
+from boxloss.types import ArrayLike, Config, Tensor, Truth
 
 if TYPE_CHECKING:
     from boxloss.coders import Coder
 
+__all__ = ["DecodedBoxLoss"]
+
 register = keras.utils.register_keras_serializable(package="boxloss")
 
-TRUTHS = ("boxes", "encoded")
+TRUTHS = get_args(Truth)
 
 
 @register
@@ -35,7 +37,12 @@ class DecodedBoxLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, loss: str | BoxLoss, coder: "Coder", *, truth: str = "boxes", name: str | None = None
+        self,
+        loss: str | BoxLoss,
+        coder: "Coder",
+        *,
+        truth: Truth = "boxes",
+        name: str | None = None,
     ) -> None:
         if isinstance(loss, str):
             from boxloss.losses import get

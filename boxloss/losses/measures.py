@@ -1,16 +1,14 @@
 """Loss classes with another measure in the IoU's place."""
 
-from typing import Any
-
-import keras
-
 from boxloss.functional import measures
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import checks
-from boxloss.types import Config, Terms
+from boxloss.types import Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss"]
 
 
 @register
@@ -24,17 +22,15 @@ class BoundedIoULoss(OverlapLoss):
     name = "bounded_iou"
     recovers_disjoint = False
 
-    def __init__(self, *, center_factor: float = 2.0, beta: float = 0.2, **arguments: Any) -> None:
+    def __init__(
+        self, *, center_factor: float = 2.0, beta: float = 0.2, **arguments: Unpack[BoxArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.center_factor = checks.positive("center_factor", center_factor)
         self.beta = checks.non_negative("beta", beta)
 
     def pair_terms(self, pair: Pair) -> Terms:
         return measures.bounded_iou_terms(pair, self.center_factor, self.beta)
-
-    def get_config(self) -> Config:
-        config = {"center_factor": self.center_factor, "beta": self.beta}
-        return {**super().get_config(), **config}
 
 
 @register
@@ -46,15 +42,12 @@ class ExtendedIoULoss(OverlapLoss):
 
     name = "extended_iou"
 
-    def __init__(self, *, smooth_point: float = 0.1, **arguments: Any) -> None:
+    def __init__(self, *, smooth_point: float = 0.1, **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.smooth_point = checks.positive("smooth_point", smooth_point)
 
     def pair_terms(self, pair: Pair) -> Terms:
         return measures.extended_iou_terms(pair, self.smooth_point)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "smooth_point": self.smooth_point}
 
 
 @register
@@ -66,12 +59,9 @@ class NWDLoss(OverlapLoss):
 
     name = "nwd"
 
-    def __init__(self, *, constant: float = 12.8, **arguments: Any) -> None:
+    def __init__(self, *, constant: float = 12.8, **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.constant = checks.positive("constant", constant)
 
     def pair_terms(self, pair: Pair) -> Terms:
         return measures.nwd_terms(pair, self.constant)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "constant": self.constant}

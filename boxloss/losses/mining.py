@@ -9,7 +9,8 @@ from typing import NamedTuple
 import keras
 
 from boxloss.tensors import checks, ops
-from boxloss.types import Config, Tensor
+from boxloss.tensors.config import config_of
+from boxloss.types import Config, MiningScope, Tensor
 
 
 class Mined(NamedTuple):
@@ -44,22 +45,23 @@ def _keep_hardest(errors, mask, fraction, count):
     return ops.logical_and(keep, mask)
 
 
-class _Mining:
+class Mining:
     """Keyword arguments that serialise; `mine(box_errors, mask)` gives `Mined`."""
 
     def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
         raise NotImplementedError
 
     def get_config(self) -> Config:
-        raise NotImplementedError
+        """Every argument, from the attribute of its name."""
+        return config_of(self)
 
     @classmethod
-    def from_config(cls, config: Config) -> "_Mining":
+    def from_config(cls, config: Config) -> "Mining":
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, _Mining)
+            isinstance(other, Mining)
             and type(self) is type(other)
             and self.get_config() == other.get_config()
         )
@@ -80,7 +82,7 @@ def _check_share(fraction, count):
 
 
 @keras.utils.register_keras_serializable(package="boxloss")
-class HardestBoxes(_Mining):
+class HardestBoxes(Mining):
     """Weight 1 for the hardest boxes, 0 for the rest; the kept boxes are the denominator.
 
     `fraction` (0, 1] (rounded up) or `count`: of each image, or of the batch on this replica with
@@ -89,7 +91,11 @@ class HardestBoxes(_Mining):
     """
 
     def __init__(
-        self, *, fraction: float | None = None, count: int | None = None, scope: str = "image"
+        self,
+        *,
+        fraction: float | None = None,
+        count: int | None = None,
+        scope: MiningScope = "image",
     ) -> None:
         self.fraction, self.count = _check_share(fraction, count)
         self.scope = checks.one_of("scope", scope, ("batch", "image"))
@@ -104,12 +110,9 @@ class HardestBoxes(_Mining):
             kept = _keep_hardest(errors, mask, self.fraction, self.count)
         return Mined(ops.cast(kept, ops.dtype_name(box_errors)), kept)
 
-    def get_config(self) -> Config:
-        return {"fraction": self.fraction, "count": self.count, "scope": self.scope}
-
 
 @keras.utils.register_keras_serializable(package="boxloss")
-class HardestImages(_Mining):
+class HardestImages(Mining):
     """Weight 1 for the boxes of the hardest images, 0 for the rest; the mean is over kept images.
 
     An image's hardness is the mean error of its real boxes. `fraction` (0, 1] (rounded up) or
@@ -132,12 +135,9 @@ class HardestImages(_Mining):
         kept = ops.logical_and(ops.expand_dims(kept, -1), mask)
         return Mined(ops.cast(kept, dtype), kept, share)
 
-    def get_config(self) -> Config:
-        return {"fraction": self.fraction, "count": self.count}
-
 
 @keras.utils.register_keras_serializable(package="boxloss")
-class FocalWeighting(_Mining):
+class FocalWeighting(Mining):
     """Weight (e / mean e)^gamma, the mean over the image's real boxes; 1 where that mean is 0."""
 
     def __init__(self, *, gamma: float = 1.0) -> None:
@@ -150,6 +150,3 @@ class FocalWeighting(_Mining):
         ratio = ops.divide_or(errors, mean * ops.ones_like(errors), 1.0)
         weights = ops.safe_power(ratio, self.gamma) if self.gamma else ops.ones_like(ratio)
         return Mined(ops.where(mask, weights, ops.zeros_like(weights)), mask)
-
-    def get_config(self) -> Config:
-        return {"gamma": self.gamma}

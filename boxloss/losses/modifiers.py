@@ -1,32 +1,17 @@
 """Loss classes that change a base: Alpha-, Inner-, Focaler- and Unified-IoU."""
 
-from typing import Any
-
-import keras
-
 from boxloss.functional import modifiers
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments, ModifierArguments
 from boxloss.losses.base import TensorLoss
-from boxloss.losses.overlap import CIoULoss, DIoULoss, GIoULoss, IoULoss, OverlapLoss
-from boxloss.losses.penalties import EIoULoss, MPDIoULoss, ShapeIoULoss, SIoULoss
+from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import checks
-from boxloss.types import Config, Terms
+from boxloss.tensors.config import restored
+from boxloss.types import BaseLoss, Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["AlphaIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss"]
 
-BASES = {
-    loss.name: loss
-    for loss in (
-        IoULoss,
-        GIoULoss,
-        DIoULoss,
-        CIoULoss,
-        EIoULoss,
-        SIoULoss,
-        MPDIoULoss,
-        ShapeIoULoss,
-    )
-}
 
 # What the flags below know of the bases: penalties that end at the right sides, and none at all for
 # a box inside the other.
@@ -45,29 +30,26 @@ class ModifierLoss(OverlapLoss):
 
     recovers_disjoint = False
 
-    def __init__(self, *, base: "str | TensorLoss" = "iou", **arguments: Any) -> None:
+    def __init__(
+        self, *, base: BaseLoss | TensorLoss = "iou", **arguments: Unpack[BoxArguments]
+    ) -> None:
         super().__init__(**arguments)
-        if isinstance(base, dict):
-            base = keras.saving.deserialize_keras_object(base)
-        self.base = base
+        self.base = base = restored(base)
         if isinstance(base, str):
-            base = BASES[checks.one_of("base", base, BASES)](
-                bounding_box_format=self.bounding_box_format, image_shape=self.image_shape
+            from boxloss.losses.registry import get
+
+            checks.one_of("base", base, modifiers.BASES)
+            base = get(
+                base, bounding_box_format=self.bounding_box_format, image_shape=self.image_shape
             )
         elif not getattr(base, "is_overlap_plus_penalties", False):
-            known = ", ".join(map(repr, sorted(BASES)))
+            known = ", ".join(map(repr, sorted(modifiers.BASES)))
             raise ValueError(
                 f"`base` must be one of {known}, or a loss object of one. Received: base={base!r}"
             )
         self._base = base
         self.recovers_disjoint = base.recovers_disjoint
         self.recovers_inverted = base.recovers_inverted
-
-    def get_config(self) -> Config:
-        base = self.base
-        if not isinstance(base, str):
-            base = keras.saving.serialize_keras_object(base)
-        return {**super().get_config(), "base": base}
 
 
 @register
@@ -76,7 +58,7 @@ class AlphaIoULoss(ModifierLoss):
 
     name = "alpha_iou"
 
-    def __init__(self, *, alpha: float = 3.0, **arguments: Any) -> None:
+    def __init__(self, *, alpha: float = 3.0, **arguments: Unpack[ModifierArguments]) -> None:
         super().__init__(**arguments)
         self.alpha = checks.positive("alpha", alpha)
         # Above 1 the gradient vanishes as the overlap and the penalties go to 0.
@@ -85,9 +67,6 @@ class AlphaIoULoss(ModifierLoss):
     def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.alpha_terms(self._base.pair_terms, pair, self.alpha)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "alpha": self.alpha}
-
 
 @register
 class InnerIoULoss(ModifierLoss):
@@ -95,7 +74,7 @@ class InnerIoULoss(ModifierLoss):
 
     name = "inner_iou"
 
-    def __init__(self, *, ratio: float = 0.75, **arguments: Any) -> None:
+    def __init__(self, *, ratio: float = 0.75, **arguments: Unpack[ModifierArguments]) -> None:
         super().__init__(**arguments)
         self.ratio = checks.positive("ratio", ratio)
         # A small box inside the truth: its inner box may have no overlap, and no other gradient.
@@ -106,9 +85,6 @@ class InnerIoULoss(ModifierLoss):
     def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.inner_terms(self._base.pair_terms, pair, self.ratio)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "ratio": self.ratio}
-
 
 @register
 class FocalerIoULoss(ModifierLoss):
@@ -116,7 +92,9 @@ class FocalerIoULoss(ModifierLoss):
 
     name = "focaler_iou"
 
-    def __init__(self, *, low: float = 0.0, high: float = 0.95, **arguments: Any) -> None:
+    def __init__(
+        self, *, low: float = 0.0, high: float = 0.95, **arguments: Unpack[ModifierArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.low, self.high = modifiers.check_range(low=low, high=high)
         # The overlap has no gradient below `low` nor above `high`; the base must see the sides.
@@ -125,9 +103,6 @@ class FocalerIoULoss(ModifierLoss):
 
     def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.focaler_terms(self._base.pair_terms, pair, self.low, self.high)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "low": self.low, "high": self.high}
 
 
 @register
@@ -138,7 +113,11 @@ class UnifiedIoULoss(ModifierLoss):
     recovers_disjoint = True
 
     def __init__(
-        self, *, base: "str | TensorLoss" = "ciou", ratio: float = 2.0, **arguments: Any
+        self,
+        *,
+        base: BaseLoss | TensorLoss = "ciou",
+        ratio: float = 2.0,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(base=base, **arguments)
         self.ratio = checks.positive("ratio", ratio)
@@ -147,6 +126,3 @@ class UnifiedIoULoss(ModifierLoss):
 
     def pair_terms(self, pair: Pair) -> Terms:
         return modifiers.unified_terms(self._base.pair_terms, pair, self.ratio)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "ratio": self.ratio}

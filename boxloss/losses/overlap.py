@@ -1,17 +1,15 @@
 """Loss classes of the overlap family."""
 
-from typing import Any
-
-import keras
-
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
 from boxloss.tensors.one_loop import box_terms
-from boxloss.types import Config, ImageShape, Tensor, Terms
+from boxloss.types import ImageShape, IoUMode, Tensor, Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["CIoULoss", "DIoULoss", "GIoULoss", "IoULoss"]
 
 
 class OverlapLoss(BoxLoss):
@@ -66,16 +64,13 @@ class IoULoss(OverlapLoss):
     name = "iou"
     recovers_disjoint = False
 
-    def __init__(self, *, mode: str = "linear", **arguments: Any) -> None:
+    def __init__(self, *, mode: IoUMode = "linear", **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
         self.is_overlap_plus_penalties = self.mode == "linear"
 
     def pair_terms(self, pair: Pair) -> Terms:
         return overlap.iou_terms(pair, self.mode)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode}
 
 
 @register
@@ -111,7 +106,11 @@ class CIoULoss(OverlapLoss):
     is_overlap_plus_penalties = True
 
     def __init__(
-        self, *, gated: bool = False, alpha_gradient: bool = False, **arguments: Any
+        self,
+        *,
+        gated: bool = False,
+        alpha_gradient: bool = False,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
         self.gated = checks.flag("gated", gated)
@@ -119,7 +118,3 @@ class CIoULoss(OverlapLoss):
 
     def pair_terms(self, pair: Pair) -> Terms:
         return overlap.ciou_terms(pair, self.gated, self.alpha_gradient)
-
-    def get_config(self) -> Config:
-        config = {"gated": self.gated, "alpha_gradient": self.alpha_gradient}
-        return {**super().get_config(), **config}

@@ -1,17 +1,16 @@
 """Loss classes of overlap with penalties for place and shape."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import keras
+from typing import Literal
 
 from boxloss.functional import penalties
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks
-from boxloss.types import Config, Terms
+from boxloss.types import Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["EIoULoss", "MPDIoULoss", "PIoULoss", "SIoULoss", "ShapeIoULoss"]
 
 
 @register
@@ -35,15 +34,12 @@ class SIoULoss(OverlapLoss):
     name = "siou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, theta: float = 4.0, **arguments: Any) -> None:
+    def __init__(self, *, theta: float = 4.0, **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.theta = checks.positive("theta", theta)
 
     def pair_terms(self, pair: Pair) -> Terms:
         return penalties.siou_terms(pair, self.theta)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "theta": self.theta}
 
 
 @register
@@ -57,9 +53,9 @@ class MPDIoULoss(OverlapLoss):
     name = "mpdiou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, image_shape: Sequence[float] | None = None, **arguments: Any) -> None:
-        super().__init__(image_shape=image_shape, **arguments)
-        if image_shape is None and not boxes.is_relative(self.bounding_box_format):
+    def __init__(self, **arguments: Unpack[BoxArguments]) -> None:
+        super().__init__(**arguments)
+        if self.image_shape is None and not boxes.is_relative(self.bounding_box_format):
             raise ValueError(
                 "`image_shape` must be (height, width) unless `bounding_box_format` is relative. "
                 f"Received: image_shape=None, bounding_box_format={self.bounding_box_format!r}"
@@ -81,15 +77,12 @@ class ShapeIoULoss(OverlapLoss):
     name = "shape_iou"
     is_overlap_plus_penalties = True
 
-    def __init__(self, *, scale: float = 0.0, **arguments: Any) -> None:
+    def __init__(self, *, scale: float = 0.0, **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.scale = checks.non_negative("scale", scale)
 
     def pair_terms(self, pair: Pair) -> Terms:
         return penalties.shape_iou_terms(pair, self.scale)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "scale": self.scale}
 
 
 @register
@@ -109,10 +102,10 @@ class PIoULoss(OverlapLoss):
     def __init__(
         self,
         *,
-        version: int = 2,
+        version: Literal[1, 2] = 2,
         scale: float = 1.3,
         weight_gradient: bool = True,
-        **arguments: Any,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
         self.version, self.scale, self.weight_gradient = penalties.check_piou(
@@ -121,11 +114,3 @@ class PIoULoss(OverlapLoss):
 
     def pair_terms(self, pair: Pair) -> Terms:
         return penalties.piou_terms(pair, self.version, self.scale, self.weight_gradient)
-
-    def get_config(self) -> Config:
-        config = {
-            "version": self.version,
-            "scale": self.scale,
-            "weight_gradient": self.weight_gradient,
-        }
-        return {**super().get_config(), **config}

@@ -6,11 +6,13 @@ keeps is. The sums that a denominator needs run over all replicas.
 """
 
 import numbers
+from typing import get_args
 
 from boxloss.tensors import checks, one_loop, ops
+from boxloss.types import NormalizerWord, Reduction
 
-NORMALIZERS = ("batch", "image", "none")
-REDUCTIONS = ("mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
+NORMALIZERS = get_args(NormalizerWord)
+REDUCTIONS = get_args(Reduction)
 
 
 def check_normalizer(value, names=NORMALIZERS):

@@ -1,16 +1,25 @@
 """Loss classes of rotated boxes."""
 
 import math
-from typing import Any
-
-import keras
 
 from boxloss.functional import overlap, rotated, rotated_pair
+from boxloss.losses.arguments import TensorArguments
 from boxloss.losses.base import Errors, TensorLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import Config, ImageShape, Tensor, Terms
+from boxloss.types import (
+    GWDFunction,
+    ImageShape,
+    IoUMode,
+    KFIoUMode,
+    KLDDirection,
+    ProbIoUMode,
+    Tensor,
+    Terms,
+    Unpack,
+)
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["GWDLoss", "KFIoULoss", "KLDLoss", "ProbIoULoss", "RotatedGIoULoss", "RotatedIoULoss"]
 
 
 class RotatedLoss(TensorLoss):
@@ -55,10 +64,10 @@ class GWDLoss(RotatedLoss):
     def __init__(
         self,
         *,
-        function: str = "log1p",
+        function: GWDFunction = "log1p",
         tau: float = 1.0,
         normalize: bool = False,
-        **arguments: Any,
+        **arguments: Unpack[TensorArguments],
     ) -> None:
         super().__init__(**arguments)
         self.function = checks.one_of("function", function, rotated.FUNCTIONS)
@@ -68,10 +77,6 @@ class GWDLoss(RotatedLoss):
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.gwd_terms(pair, self.function, self.tau, self.normalize)
-
-    def get_config(self) -> Config:
-        config = {"function": self.function, "tau": self.tau, "normalize": self.normalize}
-        return {**super().get_config(), **config}
 
 
 @register
@@ -87,10 +92,10 @@ class KLDLoss(RotatedLoss):
     def __init__(
         self,
         *,
-        direction: str = "pred_to_true",
+        direction: KLDDirection = "pred_to_true",
         tau: float = 1.0,
         sqrt: bool = False,
-        **arguments: Any,
+        **arguments: Unpack[TensorArguments],
     ) -> None:
         super().__init__(**arguments)
         self.direction = checks.one_of("direction", direction, rotated.DIRECTIONS)
@@ -100,10 +105,6 @@ class KLDLoss(RotatedLoss):
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.kld_terms(pair, self.direction, self.tau, self.sqrt)
-
-    def get_config(self) -> Config:
-        config = {"direction": self.direction, "tau": self.tau, "sqrt": self.sqrt}
-        return {**super().get_config(), **config}
 
 
 @register
@@ -115,7 +116,7 @@ class ProbIoULoss(RotatedLoss):
 
     name = "probiou"
 
-    def __init__(self, *, mode: str = "l1", **arguments: Any) -> None:
+    def __init__(self, *, mode: ProbIoUMode = "l1", **arguments: Unpack[TensorArguments]) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.PROBIOU_MODES)
         # Bhattacharyya's distance grows with the square of the offset: descent takes long.
@@ -123,9 +124,6 @@ class ProbIoULoss(RotatedLoss):
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.probiou_terms(pair, self.mode)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode}
 
 
 @register
@@ -141,7 +139,13 @@ class KFIoULoss(RotatedLoss):
     minimum = math.exp(2 / 3) - 1
     recovers_inverted = False
 
-    def __init__(self, *, mode: str = "exp", center_weight: float = 0.0, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        mode: KFIoUMode = "exp",
+        center_weight: float = 0.0,
+        **arguments: Unpack[TensorArguments],
+    ) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.KFIOU_MODES)
         self.center_weight = checks.non_negative("center_weight", center_weight)
@@ -152,9 +156,6 @@ class KFIoULoss(RotatedLoss):
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.kfiou_terms(pair, self.mode, self.center_weight)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode, "center_weight": self.center_weight}
 
 
 @register
@@ -167,15 +168,12 @@ class RotatedIoULoss(RotatedLoss):
     name = "rotated_iou"
     recovers_inverted = False
 
-    def __init__(self, *, mode: str = "linear", **arguments: Any) -> None:
+    def __init__(self, *, mode: IoUMode = "linear", **arguments: Unpack[TensorArguments]) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
         return rotated.rotated_iou_terms(pair, self.mode)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode}
 
 
 @register

@@ -24,6 +24,8 @@ from boxloss.losses.base import TensorLoss
 from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
+__all__ = ["GradientHistogram", "LossState", "MoveLossState", "RunningMean"]
+
 register = keras.utils.register_keras_serializable(package="boxloss")
 
 

@@ -2,26 +2,28 @@
 
 import warnings
 import weakref
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from boxloss.functional import density, weighted
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments, CoordinateArguments
 from boxloss.losses.base import Errors
 from boxloss.losses.coordinate import CoordinateLoss
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.registry import register
 from boxloss.losses.state import GradientHistogram, RunningMean, StatefulLoss
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import Config, ImageShape, Tensor, Terms
+from boxloss.tensors.config import restored
+from boxloss.types import ImageShape, Tensor, Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["GHMRBoxLoss", "WIoULoss"]
 
 
 def _state(argument, value, cls):
     """A layer, also from its configuration."""
-    if isinstance(value, dict):
-        value = keras.saving.deserialize_keras_object(value)
+    value = restored(value)
     if not isinstance(value, cls):
         raise ValueError(
             f"`{argument}` must be a boxloss.{cls.__name__}. Received: {argument}={value!r}"
@@ -56,13 +58,13 @@ class WIoULoss(StatefulLoss, OverlapLoss):
     def __init__(
         self,
         *,
-        version: int = 3,
+        version: Literal[1, 2, 3] = 3,
         alpha: float = 1.9,
         delta: float = 3.0,
         gamma: float = 0.5,
         momentum: float = 1e-2,
-        running_mean: "float | RunningMean" = 1.0,
-        **arguments: Any,
+        running_mean: float | RunningMean = 1.0,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
         self.version, self.alpha, self.delta, self.gamma = weighted.check_wiou(
@@ -100,20 +102,6 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         # A batch without boxes says nothing.
         return old + self.momentum * (ops.divide_or(sums[0], sums[1], old) - old)
 
-    def get_config(self) -> Config:
-        mean = self.running_mean
-        return {
-            **super().get_config(),
-            "version": self.version,
-            "alpha": self.alpha,
-            "delta": self.delta,
-            "gamma": self.gamma,
-            "momentum": self.momentum,
-            "running_mean": mean
-            if self.state is None
-            else keras.saving.serialize_keras_object(mean),
-        }
-
 
 @register
 class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
@@ -140,8 +128,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
         mu: float = 0.02,
         bins: int = 10,
         momentum: float = 0.0,
-        histogram: "GradientHistogram | None" = None,
-        **arguments: Any,
+        histogram: GradientHistogram | None = None,
+        **arguments: Unpack[CoordinateArguments],
     ) -> None:
         super().__init__(**arguments)
         self.mu, self.bins, self.momentum = density.check_ghm_r(mu=mu, bins=bins, momentum=momentum)
@@ -194,8 +182,3 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
     def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
         cost = super().masked_errors(y_true, y_pred, real, image_shape).coordinate_errors
         return self._counts(density.bin_of(cost, self.mu, self.bins), real)[0]
-
-    def get_config(self) -> Config:
-        state = None if self.state is None else keras.saving.serialize_keras_object(self.state)
-        config = {"mu": self.mu, "bins": self.bins, "momentum": self.momentum, "histogram": state}
-        return {**super().get_config(), **config}

@@ -1,16 +1,14 @@
 """Loss classes of coordinates with a predicted spread, and of distances as distributions."""
 
-from typing import Any
-
-import keras
-
 from boxloss.functional import distribution, uncertainty
+from boxloss.losses.arguments import BoxArguments, TensorArguments, UncertaintyArguments
 from boxloss.losses.base import BoxLoss, Errors, TensorLoss
 from boxloss.losses.coordinate import REDUCTIONS
+from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import Config, ImageShape, Tensor
+from boxloss.types import CoordinateReduction, ImageShape, Tensor, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["DFLLoss", "GaussianNLLBoxLoss", "KLBoxLoss", "LaplaceNLLBoxLoss"]
 
 
 class UncertaintyLoss(BoxLoss):
@@ -29,7 +27,12 @@ class UncertaintyLoss(BoxLoss):
     recovers_inverted = True
     predicted_shape = (None, None, 8)
 
-    def __init__(self, *, coordinate_reduction: str = "sum", **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        coordinate_reduction: CoordinateReduction = "sum",
+        **arguments: Unpack[BoxArguments],
+    ) -> None:
         super().__init__(**arguments)
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
@@ -50,9 +53,6 @@ class UncertaintyLoss(BoxLoss):
         residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
         return Errors(terms, residuals, errors)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "coordinate_reduction": self.coordinate_reduction}
-
 
 @register
 class KLBoxLoss(UncertaintyLoss):
@@ -70,15 +70,12 @@ class GaussianNLLBoxLoss(UncertaintyLoss):
 
     name = "gaussian_nll"
 
-    def __init__(self, *, full: bool = True, **arguments: Any) -> None:
+    def __init__(self, *, full: bool = True, **arguments: Unpack[UncertaintyArguments]) -> None:
         super().__init__(**arguments)
         self.full = checks.flag("full", full)
 
     def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         return uncertainty.gaussian_nll(difference, log_variance, self.full)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "full": self.full}
 
 
 @register
@@ -90,15 +87,12 @@ class LaplaceNLLBoxLoss(UncertaintyLoss):
 
     name = "laplace_nll"
 
-    def __init__(self, *, full: bool = False, **arguments: Any) -> None:
+    def __init__(self, *, full: bool = False, **arguments: Unpack[UncertaintyArguments]) -> None:
         super().__init__(**arguments)
         self.full = checks.flag("full", full)
 
     def coordinate_errors(self, difference: Tensor, log_variance: Tensor) -> Tensor:
         return uncertainty.laplace_nll(difference, log_variance, self.full)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "full": self.full}
 
 
 @register
@@ -118,7 +112,11 @@ class DFLLoss(TensorLoss):
     recovers_inverted = True
 
     def __init__(
-        self, *, bins: int = 16, coordinate_reduction: str = "sum", **arguments: Any
+        self,
+        *,
+        bins: int = 16,
+        coordinate_reduction: CoordinateReduction = "sum",
+        **arguments: Unpack[TensorArguments],
     ) -> None:
         super().__init__(**arguments)
         self.bins = distribution.check_bins(bins)
@@ -137,7 +135,3 @@ class DFLLoss(TensorLoss):
         terms = dict(zip(("left", "top", "right", "bottom"), sides, strict=True))
         left, top, right, bottom = ops.unstack(distribution.expected(logits) - y_true, 4, axis=-1)
         return Errors(terms, ops.stack([-left, -top, right, bottom], axis=-1), errors)
-
-    def get_config(self) -> Config:
-        config = {"bins": self.bins, "coordinate_reduction": self.coordinate_reduction}
-        return {**super().get_config(), **config}

@@ -1,16 +1,16 @@
 """Loss classes that weigh or move a pair by its own IoU: Focal-EIoU, InterpIoU."""
 
-from typing import Any
-
-import keras
+from typing import Literal
 
 from boxloss.functional import weighted
 from boxloss.functional.pair import Pair
+from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.overlap import OverlapLoss
+from boxloss.losses.registry import register
 from boxloss.tensors import checks
-from boxloss.types import Config, Terms
+from boxloss.types import Terms, Unpack
 
-register = keras.utils.register_keras_serializable(package="boxloss")
+__all__ = ["FocalEIoULoss", "InterpIoULoss"]
 
 
 @register
@@ -25,7 +25,11 @@ class FocalEIoULoss(OverlapLoss):
     recovers_disjoint = False
 
     def __init__(
-        self, *, gamma: float = 0.5, weight_gradient: bool = False, **arguments: Any
+        self,
+        *,
+        gamma: float = 0.5,
+        weight_gradient: bool = False,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
         self.gamma = checks.non_negative("gamma", gamma)
@@ -38,10 +42,6 @@ class FocalEIoULoss(OverlapLoss):
     def pair_terms(self, pair: Pair) -> Terms:
         return weighted.focal_eiou_terms(pair, self.gamma, self.weight_gradient)
 
-    def get_config(self) -> Config:
-        config = {"gamma": self.gamma, "weight_gradient": self.weight_gradient}
-        return {**super().get_config(), **config}
-
 
 @register
 class InterpIoULoss(OverlapLoss):
@@ -52,7 +52,9 @@ class InterpIoULoss(OverlapLoss):
 
     name = "interp_iou"
 
-    def __init__(self, *, alpha: float | str = 0.98, **arguments: Any) -> None:
+    def __init__(
+        self, *, alpha: float | Literal["dynamic"] = 0.98, **arguments: Unpack[BoxArguments]
+    ) -> None:
         super().__init__(**arguments)
         self.alpha = weighted.check_interpolation(alpha)
         # The interpolated box must overlap: (1 - alpha) of the distance is less than the size.
@@ -60,6 +62,3 @@ class InterpIoULoss(OverlapLoss):
 
     def pair_terms(self, pair: Pair) -> Terms:
         return weighted.interp_iou_terms(pair, self.alpha)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "alpha": self.alpha}

@@ -5,10 +5,14 @@ from typing import Any
 
 import keras
 
+from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.losses.coordinate import CoordinateLoss
 from boxloss.tensors import checks, ops
-from boxloss.types import ArrayLike, Config, ImageShape, Tensor
+from boxloss.tensors.config import restored
+from boxloss.types import ArrayLike, ImageShape, Tensor, Unpack
+
+__all__ = ["WeightedSum"]
 
 register = keras.utils.register_keras_serializable(package="boxloss")
 
@@ -32,7 +36,7 @@ class WeightedSum(BoxLoss):
     def __init__(
         self,
         losses: Mapping[str | BoxLoss, float] | Iterable[tuple[str | BoxLoss, float]],
-        **arguments: Any,
+        **arguments: Unpack[BoxArguments],
     ) -> None:
         from boxloss.losses import get
 
@@ -40,8 +44,7 @@ class WeightedSum(BoxLoss):
         pairs = losses.items() if isinstance(losses, Mapping) else losses
         self.losses: list[tuple[Any, float]] = []
         for member, weight in pairs:
-            if isinstance(member, dict):
-                member = keras.saving.deserialize_keras_object(member)
+            member = restored(member)
             if isinstance(member, str):
                 member = get(
                     member,
@@ -127,9 +130,3 @@ class WeightedSum(BoxLoss):
         if coordinates is None:
             coordinates = ops.even_abs(residuals)
         return Errors(terms, residuals, coordinates)
-
-    def get_config(self) -> Config:
-        losses = [
-            (keras.saving.serialize_keras_object(member), weight) for member, weight in self.losses
-        ]
-        return {**super().get_config(), "losses": losses}

@@ -4,7 +4,10 @@ Everything inside boxloss is `xyxy` = x1, y1, x2, y2 (x to the right, y down). O
 converted once, at the border, by `to_xyxy`; their names are those of Keras.
 """
 
+from typing import get_args
+
 from boxloss.tensors import checks, ops
+from boxloss.types import BoundingBoxFormat
 
 COORDINATES = {
     "xyxy": ("x1", "y1", "x2", "y2"),
@@ -13,8 +16,7 @@ COORDINATES = {
     "center_xywh": ("center_x", "center_y", "width", "height"),
     "center_yxhw": ("center_y", "center_x", "height", "width"),
 }
-RELATIVE = ("rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh")
-FORMATS = (*COORDINATES, *RELATIVE)
+FORMATS = get_args(BoundingBoxFormat)
 
 
 def check_format(argument, value, also=()):

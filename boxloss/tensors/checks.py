@@ -24,16 +24,28 @@ def one_of(argument, value, allowed):
     raise ValueError(f"{message} Received: {argument}={value!r}")
 
 
+def _keyword_arguments(owner):
+    parameters = inspect.signature(owner).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
 def arguments_of(argument, given, owner, reserved=()):
     """Each name in `given` is a keyword argument of the class `owner`, and not `reserved`."""
-    parameters = [
-        parameter
-        for base in owner.__mro__
-        for parameter in inspect.signature(base.__init__).parameters.values()
-    ]
-    allowed = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - set(reserved)
+    allowed = _keyword_arguments(owner) - set(reserved)
     for name in given:
         one_of(argument, name, allowed)
+
+
+def no_other_arguments(owner, given):
+    """Nothing is left of the keyword arguments of the class `owner`; else what was meant."""
+    for name, value in given.items():
+        allowed = sorted(_keyword_arguments(owner))
+        near = difflib.get_close_matches(name, allowed, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise TypeError(
+            f"`{name}` must be an argument of {owner.__name__}, one of "
+            f"{', '.join(map(repr, allowed))}.{hint} Received: {name}={value!r}"
+        )
 
 
 def number(argument, value, rule, holds):

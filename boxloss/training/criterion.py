@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from boxloss import assignment, coders, losses
 from boxloss.losses.coordinate import CoordinateLoss
-from boxloss.tensors import boxes, ops
+from boxloss.tensors import boxes, checks, ops
 
 # The criterion decides these; a loss that brought its own would reduce twice.
 RESERVED = ("bounding_box_format", "box_reduction", "normalizer", "reduction", "mining")
@@ -42,9 +42,9 @@ def measuring_loss(name, arguments=None, image_size=None):
             )
     allowed = losses.names("box")
     if name not in allowed:
-        losses.checks.one_of("loss", name, allowed)
+        checks.one_of("loss", name, allowed)
     owner = next(loss for loss in losses.LOSSES if loss.name == name)
-    losses.checks.arguments_of("loss_args", arguments, owner, RESERVED)
+    checks.arguments_of("loss_args", arguments, owner, RESERVED)
     if image_size and "mpdiou" in (name, arguments.get("base")):
         arguments.setdefault("image_shape", (image_size, image_size))
     return losses.get(name, normalizer="none", **arguments)

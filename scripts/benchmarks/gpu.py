@@ -50,12 +50,12 @@ def run(args):
 
     from boxloss import losses
     from boxloss.cli.train import check_backend
-    from boxloss.tensors import ops
+    from boxloss.tensors import checks, ops
 
     check_backend(args.backend)
     names = args.losses or losses.names("box")
     for name in names:
-        losses.checks.one_of("losses", name, losses.names("box"))
+        checks.one_of("losses", name, losses.names("box"))
     result = {"backend": ops.backend(), "keras": keras.__version__, "device": device(args.device)}
     print(f"{result['backend']} on {result['device']}", file=sys.stderr)
     result["losses"] = {name: {"error": difference(name, args.device)} for name in names}

@@ -1,0 +1,29 @@
+"""What Keras saves of an object: its arguments, by the signature of its class."""
+
+import inspect
+from typing import Any
+
+import keras
+
+from boxloss.types import Config
+
+
+def config_of(instance: Any) -> Config:
+    """Every argument of the constructor, from the attribute of the same name.
+
+    A class that keeps an argument elsewhere adds it in a `get_config` of its own.
+    """
+    names = inspect.signature(type(instance)).parameters
+    return {name: saved(getattr(instance, name)) for name in names if hasattr(instance, name)}
+
+
+def saved(value: Any) -> Any:
+    """The value of an argument as a configuration holds it."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(saved, value))
+    return keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
+
+
+def restored(value: Any) -> Any:
+    """The object that a configuration describes; anything else as it was given."""
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
