@@ -47,15 +47,14 @@ def box_losses():
     They are read from the source: importing the losses brings Keras, which takes seconds, and
     `--help` or a misspelt name should be answered at once.
     """
-    classes, listed = {}, []
+    classes, listed = {}, []  # those under `@register`
     for path in (importlib.resources.files("boxloss") / "losses").iterdir():
         if path.name.endswith(".py"):
             for node in ast.parse(path.read_text("utf-8")).body:
                 if isinstance(node, ast.ClassDef):
                     classes[node.name] = node
-                elif path.name == "__init__.py" and isinstance(node, ast.Assign):
-                    if getattr(node.targets[0], "id", None) == "LOSSES":
-                        listed = [element.id for element in node.value.elts]
+                    if any(getattr(d, "id", None) == "register" for d in node.decorator_list):
+                        listed.append(node.name)
     found = {_attribute(classes, name, "name"): name for name in listed}
     return tuple(
         sorted(name for name, owner in found.items() if _attribute(classes, owner, "kind") == "box")

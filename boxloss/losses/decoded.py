@@ -13,12 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedBoxLoss"]
 
-register = keras.utils.register_keras_serializable(package="boxloss")
-
 TRUTHS = get_args(Truth)
 
 
-@register
+@keras.saving.register_keras_serializable(package="boxloss")
 class DecodedBoxLoss(keras.losses.Loss):
     """`loss` on boxes that `coder` decodes, so that no overlap loss is ever fed encoded numbers.
 

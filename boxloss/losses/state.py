@@ -26,8 +26,6 @@ from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 
 __all__ = ["GradientHistogram", "LossState", "MoveLossState", "RunningMean"]
 
-register = keras.utils.register_keras_serializable(package="boxloss")
-
 
 class LossState(keras.layers.Layer):
     """One variable `value`, and `moving`: 1 while it may move, else 0."""
@@ -102,7 +100,7 @@ class LossState(keras.layers.Layer):
         return bool(known) and id(self.value) not in known
 
 
-@register
+@keras.saving.register_keras_serializable(package="boxloss")
 class RunningMean(LossState):
     """WIoU's running mean of 1 - o. Args: initial: where it starts, above 0."""
 
@@ -114,7 +112,7 @@ class RunningMean(LossState):
         return {"name": self.name, "initial": float(ops.convert_to_numpy(self.value))}
 
 
-@register
+@keras.saving.register_keras_serializable(package="boxloss")
 class GradientHistogram(LossState):
     """GHM-R's moving counts of coordinates by gradient norm.
 

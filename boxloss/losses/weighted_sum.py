@@ -14,10 +14,8 @@ from boxloss.types import ArrayLike, ImageShape, Tensor, Unpack
 
 __all__ = ["WeightedSum"]
 
-register = keras.utils.register_keras_serializable(package="boxloss")
 
-
-@register
+@keras.saving.register_keras_serializable(package="boxloss")
 class WeightedSum(BoxLoss):
     """A weighted sum of box losses, a loss like any other: `WeightedSum({"l1": 5.0, "giou": 2.0})`.
 
