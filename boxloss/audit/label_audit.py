@@ -20,8 +20,9 @@ from boxloss.audit.scores import (
 )
 from boxloss.audit.source import open_truth
 from boxloss.audit.table import write_audit_csv
+from boxloss.evaluation.detections import DetectionsLike
 from boxloss.evaluation.row import SIDES, Row, size_of
-from boxloss.evaluation.sides import DetectionsLike, TruthLike
+from boxloss.evaluation.truth import TruthLike
 from boxloss.report import BoxReport
 from boxloss.types import Entry, PathLike
 

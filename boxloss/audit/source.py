@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from boxloss import datasets, evaluation
-from boxloss.evaluation.sides import read_json
+from boxloss.evaluation.truth import read_json
 from boxloss.report import BoxReport
 from boxloss.report.run import read_config
 

@@ -11,11 +11,12 @@ from boxloss.evaluation.box_history import (
     write_box_history,
 )
 from boxloss.evaluation.boxes_csv import write_boxes_csv
+from boxloss.evaluation.detections import Detections
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics
 from boxloss.evaluation.row import Row
-from boxloss.evaluation.sides import Detections, Truth
 from boxloss.evaluation.table import KINDS, best_threshold, error_rows, error_table
+from boxloss.evaluation.truth import Truth
 
 __all__ = [
     "HISTORY_COLUMNS",

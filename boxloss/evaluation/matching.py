@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from boxloss.evaluation.sides import Detections, Truth
+from boxloss.evaluation.detections import Detections
+from boxloss.evaluation.truth import Truth
 
 MAX_DETECTIONS = 100  # an image and class, as in COCO's evaluation
 

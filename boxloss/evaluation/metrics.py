@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from boxloss.evaluation.sides import Detections, DetectionsLike, Truth, TruthLike
+from boxloss.evaluation.detections import Detections, DetectionsLike
+from boxloss.evaluation.truth import Truth, TruthLike
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 PLACES = (0, 1, 2, 3, 4, 5, 8)  # in COCO's list of twelve

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from boxloss.evaluation.detections import Detections, DetectionsLike
 from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.row import Row, size_of
-from boxloss.evaluation.sides import Detections, DetectionsLike, Truth, TruthLike
+from boxloss.evaluation.truth import Truth, TruthLike
 from boxloss.types import Entry
 
 if TYPE_CHECKING:

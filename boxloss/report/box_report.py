@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxloss import evaluation
+from boxloss.evaluation.detections import DetectionsLike
 from boxloss.evaluation.row import Row
-from boxloss.evaluation.sides import DetectionsLike, TruthLike
+from boxloss.evaluation.truth import TruthLike
 from boxloss.files import write_atomically
 from boxloss.report import coco, run
 from boxloss.report.page import write_page

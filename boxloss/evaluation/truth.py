@@ -1,4 +1,4 @@
-"""The two sides of an evaluation as arrays: true boxes, and what a detector says."""
+"""The true boxes of an evaluation, as arrays."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from boxloss.datasets import DataSet
 from boxloss.files import one_line, shortened
-from boxloss.types import Entry, PathLike
+from boxloss.types import PathLike
 
 
 @dataclass(eq=False)
@@ -66,46 +66,7 @@ class Truth:
         return _truth_of_dict(truth, where)
 
 
-@dataclass(eq=False)
-class Detections:
-    """m predicted boxes: xywh float64 (m, 4), image, label int (m,), score float64 (m,).
-
-    position: int (m,), place in the list that was given. unknown: how many were left out because
-    the truth has not their image or category, {"images": count, "categories": count}.
-    """
-
-    xywh: np.ndarray
-    image: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
-    position: np.ndarray
-    unknown: dict = field(default_factory=lambda: {"images": 0, "categories": 0})
-
-    def __len__(self) -> int:
-        return len(self.xywh)
-
-    @cached_property
-    def xyxy(self) -> np.ndarray:
-        return corners(self.xywh)
-
-    @classmethod
-    def of(cls, detections: "DetectionsLike", truth: Truth) -> "Detections":
-        """From a list of COCO results, the path of such a file, or Detections.
-
-        A detector may know more images and categories than the truth: those detections are left
-        out and counted in `unknown`. If no detection is left, the two do not belong together and
-        ValueError says so.
-        """
-        if isinstance(detections, cls):
-            return detections
-        where = "detections"
-        if isinstance(detections, (str, os.PathLike)):
-            where, detections = one_line(detections), read_json(detections)
-        return _detections_of_list(detections, truth, where)
-
-
 TruthLike: TypeAlias = Truth | DataSet | dict[str, Any] | PathLike  # a COCO dict, or its path
-DetectionsLike: TypeAlias = Detections | list[Entry] | PathLike  # COCO results, or their path
 
 
 def corners(xywh):
@@ -122,18 +83,18 @@ def read_json(path):
         ) from None
 
 
-def _fail(where, item, rule, received):
+def fail(where, item, rule, received):
     raise ValueError(f"{where}: {item} must {rule}. Received: {shortened(received)}")
 
 
-def _entries(content, where, word):
+def entries(content, where, word):
     for position, entry in enumerate(content):
         if not isinstance(entry, dict):
-            _fail(where, f"{word} {position}", "be an object", repr(entry))
+            fail(where, f"{word} {position}", "be an object", repr(entry))
         yield position, entry
 
 
-def _bbox(entry, where, item):
+def bbox_of(entry, where, item):
     box = entry.get("bbox")
     try:
         values = [float(value) for value in box]
@@ -142,11 +103,11 @@ def _bbox(entry, where, item):
     good = len(values) == 4 and all(map(math.isfinite, values))
     if not good or isinstance(box, str) or values[2] < 0 or values[3] < 0:
         rule = "have a bbox of four finite numbers [x, y, width >= 0, height >= 0]"
-        _fail(where, item, rule, f"bbox={box!r}")
+        fail(where, item, rule, f"bbox={box!r}")
     return values
 
 
-def _key(value):
+def key_of(value):
     """Something to look an id up by, also NumPy's: a list or a dict as an id finds nothing."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
@@ -156,40 +117,40 @@ def _key(value):
 def _truth_of_dict(content, where):
     keys = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
-        _fail(where, "it", f"be a COCO object with the lists {keys}", type(content).__name__)
+        fail(where, "it", f"be a COCO object with the lists {keys}", type(content).__name__)
     images = []
-    for position, image in _entries(content["images"], where, "image"):
-        if _key(image.get("id")) is None:
-            _fail(where, f"image {position}", "have an integer or text id", repr(image.get("id")))
+    for position, image in entries(content["images"], where, "image"):
+        if key_of(image.get("id")) is None:
+            fail(where, f"image {position}", "have an integer or text id", repr(image.get("id")))
         name = image.get("file_name")
         images.append(
             {
-                "id": _key(image["id"]),
+                "id": key_of(image["id"]),
                 "file_name": name if isinstance(name, str) else str(image["id"]),
                 "width": image.get("width"),
                 "height": image.get("height"),
             }
         )
-    categories = [entry for _, entry in _entries(content["categories"], where, "category")]
-    category_ids = [_key(entry.get("id")) for entry in categories]
+    categories = [entry for _, entry in entries(content["categories"], where, "category")]
+    category_ids = [key_of(entry.get("id")) for entry in categories]
     image_of = {image["id"]: i for i, image in enumerate(images)}
     label_of = {number: i for i, number in enumerate(category_ids)}
     if len(image_of) < len(images) or len(label_of) < len(categories):
-        _fail(where, "ids of images and of categories", "be distinct", "an id that occurs twice")
+        fail(where, "ids of images and of categories", "be distinct", "an id that occurs twice")
     xywh, image, label, ids, area, crowd, ignored = [], [], [], [], [], [], []
-    for position, entry in _entries(content["annotations"], where, "annotation"):
+    for position, entry in entries(content["annotations"], where, "annotation"):
         item = f"annotation {entry.get('id', position)!r}"
-        box = _bbox(entry, where, item)
+        box = bbox_of(entry, where, item)
         for key, known in (("image_id", image_of), ("category_id", label_of)):
-            if _key(entry.get(key)) not in known:
-                _fail(where, item, f"have a known {key}", f"{key}={entry.get(key)!r}")
+            if key_of(entry.get(key)) not in known:
+                fail(where, item, f"have a known {key}", f"{key}={entry.get(key)!r}")
         size = entry.get("area")
         usable = isinstance(size, (int, float)) and 0 <= size < math.inf
         xywh.append(box)
         image.append(image_of[entry["image_id"]])
         label.append(label_of[entry["category_id"]])
         number = entry.get("id", position)
-        ids.append(number if _key(number) is None else _key(number))
+        ids.append(number if key_of(number) is None else key_of(number))
         area.append(float(size) if usable else box[2] * box[3])
         crowd.append(bool(entry.get("iscrowd")))
         ignored.append(crowd[-1] or bool(entry.get("ignore")))
@@ -204,41 +165,4 @@ def _truth_of_dict(content, where):
         np.asarray(area, "float64"),
         np.asarray(crowd, bool),
         np.asarray(ignored, bool),
-    )
-
-
-def _detections_of_list(content, truth, where):
-    if not isinstance(content, list):
-        _fail(where, "it", "be a list of COCO results", type(content).__name__)
-    image_of = {image["id"]: i for i, image in enumerate(truth.images)}
-    label_of = {number: i for i, number in enumerate(truth.category_ids)}
-    unknown = {"images": 0, "categories": 0}
-    xywh, image, label, score, places = [], [], [], [], []
-    for position, entry in _entries(content, where, "detection"):
-        item = f"detection {position}"
-        box = _bbox(entry, where, item)
-        confidence = entry.get("score")
-        if not isinstance(confidence, numbers.Real) or not math.isfinite(confidence):
-            _fail(where, item, "have a finite score", f"score={confidence!r}")
-        if _key(entry.get("image_id")) not in image_of:
-            unknown["images"] += 1
-        elif _key(entry.get("category_id")) not in label_of:
-            unknown["categories"] += 1
-        else:
-            xywh.append(box)
-            image.append(image_of[entry["image_id"]])
-            label.append(label_of[entry["category_id"]])
-            score.append(float(confidence))
-            places.append(position)
-    if content and not places:
-        rule = "have images and categories of the truth"
-        first = {key: content[0].get(key) for key in ("image_id", "category_id")}
-        _fail(where, "at least one detection", rule, f"none of {len(content)}, first {first}")
-    return Detections(
-        np.asarray(xywh, "float64").reshape(-1, 4),
-        np.asarray(image, "int64"),
-        np.asarray(label, "int64"),
-        np.asarray(score, "float64"),
-        np.asarray(places, "int64"),
-        unknown,
     )
