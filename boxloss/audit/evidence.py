@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from boxloss.evaluation.matching import coco_iou, groups
+from boxloss.evaluation.grouping import groups
+from boxloss.tensors.overlap import pairwise_iou
 
 TOUCH_IOU = 0.2  # a detection that overlaps a box by less is that of another object
 SCORE_POWER = 0.25
@@ -77,7 +78,7 @@ def _look_at_image(found, truth, detections, rows, seen):
     _neighbours(found, truth, counted)
     if seen is None:
         return
-    overlaps = coco_iou(detections.xywh[seen], truth.xywh[rows], truth.iscrowd[rows])
+    overlaps = pairwise_iou(detections.xywh[seen], truth.xywh[rows], truth.iscrowd[rows])
     found.cover[seen] = overlaps.max(axis=1)
     overlaps = overlaps[:, ~truth.ignored[rows]].T  # (n, m)
     if not len(counted):
@@ -99,7 +100,7 @@ def _look_at_image(found, truth, detections, rows, seen):
 def _neighbours(found, truth, rows):
     if len(rows) < 2:
         return
-    overlaps = coco_iou(truth.xywh[rows], truth.xywh[rows])
+    overlaps = pairwise_iou(truth.xywh[rows], truth.xywh[rows])
     np.fill_diagonal(overlaps, 0.0)
     found.neighbour[rows] = rows[overlaps.argmax(axis=1)]
     found.neighbour_iou[rows] = overlaps.max(axis=1)
@@ -137,7 +138,7 @@ def uncovered(detections, evidence):
     for rows in groups(detections.image[free]).values():
         rows = free[rows]
         rows = rows[np.argsort(-value[rows], kind="stable")]
-        overlaps = coco_iou(detections.xywh[rows], detections.xywh[rows])
+        overlaps = pairwise_iou(detections.xywh[rows], detections.xywh[rows])
         kept = []
         for i in range(len(rows)):
             if not kept or overlaps[i, kept].max() <= SAME_PLACE_IOU:

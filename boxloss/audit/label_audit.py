@@ -1,6 +1,7 @@
 """LabelAudit: annotations ranked by suspicion, and what would mend them."""
 
 import pathlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from boxloss.audit.scores import (
     missing_scores,
     names_of,
 )
-from boxloss.audit.source import open_truth
 from boxloss.audit.table import write_audit_csv
+from boxloss.datasets import DataSet
 from boxloss.evaluation.detections import DetectionsLike
+from boxloss.evaluation.opened import open_truth
 from boxloss.evaluation.row import SIDES, Row, size_of
 from boxloss.evaluation.truth import TruthLike
 from boxloss.report import BoxReport
@@ -30,19 +32,28 @@ if TYPE_CHECKING:
     from boxloss.losses import BoxLoss
 
 
+LEAST_PLACES = 200
+
+
 class LabelAudit:
     """Annotations of a data set, and places without one, the most suspicious first.
 
     Args:
         truth: the labels to audit: a COCO file or dict, a `datasets.DataSet`, or a folder or
             `data.yaml` of another format (then with `images`).
-        detections: COCO results of any detector that did not learn from these labels: a list or a
-            file.
+        detections: results of any detector that did not learn from these labels: COCO results as a
+            list or a file, Ultralytics' predictions.json, or a folder of YOLO result files.
         images: the image folder, for the page's pictures; not needed for numbers.
         score_threshold: detections below it do not exist.
         history: a run that was trained on these labels, its folder or its box_history.csv: boxes
             that it seldom found in its epochs become more suspicious. ValueError where it knows
             none of the boxes.
+        pair_images, pair_classes, class_names: how the results name images and classes, see
+            `evaluation.Detections.of`.
+
+    Images without any detection in the results are not audited: that a detector did not look at
+    them says nothing about their labels. `unseen` counts them, and their boxes count as ignored.
+    Broken labels and unknown images or classes are left out; `told` has a line about each.
 
     Attributes:
         rows: list of `evaluation.Row`, the most suspicious first: one per annotation that counts,
@@ -52,7 +63,8 @@ class LabelAudit:
         suspicion: (n,), the largest of the kinds', and half of the history's on top. places: (k,)
             positions in `detections` of possible missing objects; place_scores: (k,) decades;
             place_values: (k,) in [0, 1], falling.
-        truth, detections: `evaluation.Truth` and `evaluation.Detections`.
+        truth, detections: `evaluation.Truth` and `evaluation.Detections`. pairing, dropped,
+            problems, told: how they were paired, and what was left out.
     """
 
     def __init__(
@@ -63,10 +75,20 @@ class LabelAudit:
         *,
         score_threshold: float = 0.05,
         history: PathLike | None = None,
+        pair_images: str | None = None,
+        pair_classes: str | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._inputs, self._images = (truth, detections), images
-        self._content, self.truth, self._source = open_truth(truth, images)
-        found = evaluation.Detections.of(detections, self.truth)
+        opened = open_truth(truth, images, as_it_is=True)
+        self._source = opened.source
+        found = evaluation.Detections.of(
+            detections, opened.truth, pair_images, pair_classes, class_names
+        )
+        self.pairing, self.problems = found.pairing(), [str(line) for line in opened.problems]
+        self.dropped = {**opened.dropped, "detections": sum(found.unknown.values())}
+        self.unseen, self.told = len(found.unseen), found.told(opened.truth)
+        self.truth = _without_unseen(opened.truth, found.unseen)
         self.detections = at_least(found, score_threshold)
         self._evidence = gather(self.truth, self.detections)
         self._past = None if history is None else self._past_of(history)
@@ -103,8 +125,9 @@ class LabelAudit:
 
     def _ranked(self):
         counted = np.flatnonzero(~self.truth.ignored)
-        # More places than boxes would bury the rest; those left out have the least suspicion.
-        places = self.places[: len(counted)]
+        # More places than boxes would bury the rest; those left out have the least suspicion. A set
+        # with hardly a label still shows what it may lack.
+        places = self.places[: max(len(counted), LEAST_PLACES)]
         rows = [self._annotation_row(i) for i in counted]
         rows += [self._place_row(i) for i in range(len(places))]
         rows.sort(key=lambda row: -row["suspicion"])
@@ -129,7 +152,7 @@ class LabelAudit:
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
         if self._past is not None:
             scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
-        row.extra |= scores | self._correction(change) | {"position": int(i)}
+        row.extra |= scores | self._correction(change) | {"position": int(truth.position[i])}
         return row
 
     def _place_row(self, j):
@@ -218,11 +241,16 @@ class LabelAudit:
             if row["suspicion"] < correct_from:
                 break
             if row["suspected"] == "duplicate":
-                if int(self._evidence.neighbour[row["position"]]) in gone:
+                if self._neighbour_of(row) in gone:
                     continue
                 gone.add(row["position"])
             chosen.append(row)
         return chosen
+
+    def _neighbour_of(self, row):
+        """The position of the annotation that overlaps a row's most."""
+        at = int(np.flatnonzero(self.truth.position == row["position"])[0])
+        return int(self.truth.position[self._evidence.neighbour[at]])
 
     def to_csv(self, path: PathLike) -> None:
         """Write the ranked table: one line a row, suspicion first."""
@@ -237,7 +265,9 @@ class LabelAudit:
         `boxloss_category_id`); removed ones are listed in `boxloss_removed`. Written to `path` if
         given; ValueError if that is the truth or the detections themselves.
         """
-        content = corrected(self._content, self.suspects(correct_from))
+        source = self._source
+        content = source.to_coco() if isinstance(source, DataSet) else source
+        content = corrected(content, self.suspects(correct_from))
         if path is not None:
             write_new(content, path, self._inputs)
         return content
@@ -274,6 +304,11 @@ class LabelAudit:
 
     def __repr__(self) -> str:
         return f"LabelAudit({len(self.rows)} rows, {len(self.truth.images)} images)"
+
+
+def _without_unseen(truth, unseen):
+    """The truth with the boxes of those images ignored: nothing can be said about them."""
+    return replace(truth, ignored=truth.ignored | np.isin(truth.image, unseen))
 
 
 def at_least(detections, score_threshold):

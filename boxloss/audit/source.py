@@ -1,36 +1,9 @@
-"""The labels that are audited, wherever they come from, as a COCO dict that is never changed."""
+"""The labels of a run folder, as a COCO dict to audit."""
 
-import os
 import pathlib
 
-from boxloss import datasets, evaluation
-from boxloss.evaluation.truth import read_json
 from boxloss.report import BoxReport
 from boxloss.report.run import read_config
-
-
-def open_truth(truth, images=None):
-    """(COCO dict, `evaluation.Truth`, what a BoxReport takes as truth) of whatever holds labels.
-
-    truth: a COCO file or dict, a DataSet, or a folder or data.yaml of another format, for which
-    `images` is needed. A COCO file is taken as it is, so that a correction keeps every key of it:
-    its broken annotations raise ValueError. Other formats drop theirs.
-    """
-    if isinstance(truth, (str, os.PathLike)):
-        path = pathlib.Path(truth)
-        if path.suffix.lower() == ".json":
-            if not path.is_file():
-                raise ValueError(f"`truth` must be an existing file. Received: truth={str(path)!r}")
-            content = read_json(path)
-            return content, evaluation.Truth.of(path), content
-        if images is None:
-            raise ValueError(
-                "`images` must be given for annotations that are no COCO .json file. "
-                f"Received: images=None, truth={str(path)!r}"
-            )
-        truth = datasets.load(images, path)
-    content = truth.to_coco() if hasattr(truth, "to_coco") else truth
-    return content, evaluation.Truth.of(content), truth
 
 
 def labels_of_run(folder):

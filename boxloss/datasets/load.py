@@ -109,7 +109,9 @@ def _read(part, problems, class_names, voc_one_based, follow_links):
         source = voc.read(place, problems, voc_one_based, follow_links, part.names)
     else:
         source = yolo.read(folder, part.annotations, problems, class_names, part.names)
-    return assemble(source, folder, problems, class_names)
+    dataset = assemble(source, folder, problems, class_names)
+    dataset.format = format
+    return dataset
 
 
 def load_parts(

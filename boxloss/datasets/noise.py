@@ -33,6 +33,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from boxloss.tensors.overlap import iou
+
 KINDS = ("shift", "resize", "edge", "swap", "missing", "spurious", "duplicate")
 LOSS_INSPECTION_KINDS = ("drop", "flip", "shift_normal", "spawn")
 MOVE = (0.2, 0.5)  # of width or height
@@ -174,7 +176,7 @@ class _Boxes:
         # About one draw in six of the normal distributions is in its range.
         for _ in range(20 * TRIES if kind == "shift_normal" else TRIES):
             box = self._cut(MOVES[kind](entry["bbox"], rng), entry["image_id"])
-            if min(box[2:]) > 0 and low <= _iou(box, entry["bbox"]) < high:
+            if min(box[2:]) > 0 and low <= _largest_iou(box, [entry["bbox"]]) < high:
                 break
         return box
 
@@ -197,7 +199,7 @@ class _Boxes:
             ]
             corner = [rng.uniform(0, side) if side > 0 else 0.0 for side in room]
             box = [*corner, *size]
-            overlap = max((_iou(box, other) for other in self.of_image.get(key, [])), default=0.0)
+            overlap = _largest_iou(box, self.of_image.get(key, []))
             best = min(best, (overlap, key, box), key=lambda place: place[0])
             if overlap <= FREE_IOU:
                 break
@@ -267,8 +269,6 @@ def _counts(entry):
     return not flagged and min(entry["bbox"][2:]) > 0
 
 
-def _iou(a, b):
-    sides = [min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1)]
-    overlap = max(sides[0], 0) * max(sides[1], 0)
-    union = a[2] * a[3] + b[2] * b[3] - overlap
-    return overlap / union if union > 0 else 0.0
+def _largest_iou(box, others):
+    others = np.array(others, "float64").reshape(-1, 4)
+    return float(iou(np.array(box, "float64"), others).max(initial=0.0))

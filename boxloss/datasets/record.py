@@ -69,6 +69,8 @@ class DataSet:
     share a name, which `category_ids` has one of; empty where the source has no ids (VOC).
     refused_links: symbolic links that lead out of `root` and were not followed. followed: the
     folders outside that links led into, where that was allowed.
+    format: "coco", "voc" or "yolo", of the annotations; None where they did not come from a file.
+    Only COCO has image ids of its own, the others' are made up.
     """
 
     records: list
@@ -82,6 +84,7 @@ class DataSet:
     label_of_category: dict = field(default_factory=dict)
     refused_links: int = 0
     followed: list = field(default_factory=list)
+    format: str | None = None
 
     def __len__(self) -> int:
         return len(self.records)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from boxloss.evaluation.matching import coco_iou, groups
+from boxloss.evaluation.grouping import groups
+from boxloss.tensors.overlap import pairwise_iou
 
 KINDS = ("ok", "loc", "cls", "both", "dupe", "bkg", "miss")
 BACKGROUND_IOU = 0.1  # TIDE's: below it a detection touches nothing
@@ -42,7 +43,7 @@ def _false_kinds(truth, detections, matches, there, iou_threshold):
     for key, rows in groups(detections.image[false]).items():
         true = counted[true_groups.get(key, np.zeros(0, "int64"))]
         rows = false[rows]
-        overlaps = coco_iou(detections.xywh[rows], truth.xywh[true])
+        overlaps = pairwise_iou(detections.xywh[rows], truth.xywh[true])
         same = detections.label[rows][:, None] == truth.label[true][None]
         for d, overlap, alike in zip(rows.tolist(), overlaps, same, strict=True):
             kinds[d], g = _kind(overlap, alike, iou_threshold)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from boxloss.evaluation.detections import Detections
+from boxloss.evaluation.grouping import groups
 from boxloss.evaluation.truth import Truth
+from boxloss.tensors.overlap import pairwise_iou
 
 MAX_DETECTIONS = 100  # an image and class, as in COCO's evaluation
 
@@ -49,7 +51,7 @@ def match(truth: Truth, detections: Detections, iou_threshold: float = 0.5) -> M
             continue
         ignored = truth.ignored[true_rows]
         crowd = truth.iscrowd[true_rows]
-        overlaps = coco_iou(detections.xywh[rows], truth.xywh[true_rows], crowd)
+        overlaps = pairwise_iou(detections.xywh[rows], truth.xywh[true_rows], crowd)
         free = np.ones(len(true_rows), bool)
         for d in np.flatnonzero(overlaps.max(axis=1) >= min(iou_threshold, 1 - 1e-10)):
             g = _choice(overlaps[d], free | crowd, ignored, min(iou_threshold, 1 - 1e-10))
@@ -69,33 +71,3 @@ def _choice(overlaps, available, ignored, threshold):
             reached = np.where(allowed, overlaps, -1.0)
             return len(reached) - 1 - int(np.argmax(reached[::-1]))
     return -1
-
-
-def groups(*keys):
-    """{(key, ...): rows} in the order of the rows."""
-    if not len(keys[0]):
-        return {}
-    order = np.lexsort(keys[::-1])
-    stacked = np.stack([key[order] for key in keys], axis=1)
-    starts = np.flatnonzero(np.any(stacked[1:] != stacked[:-1], axis=1)) + 1
-    firsts = stacked[np.concatenate([[0], starts])].tolist()
-    return dict(zip(map(tuple, firsts), np.split(order, starts), strict=True))
-
-
-def coco_iou(detections, truth, crowd=None):
-    """IoU (m, n) of boxes xywh, in COCO's own order of operations so that ties fall alike.
-
-    With a crowd the union is the detection's own area. 0 where boxes do not overlap.
-    """
-    d, g = detections[:, None], truth[None]
-    low, high = (
-        np.maximum(d, g)[..., :2],
-        np.minimum(d[..., :2] + d[..., 2:], g[..., :2] + g[..., 2:]),
-    )
-    sides = np.maximum(high - low, 0.0)
-    intersection = sides[..., 0] * sides[..., 1]
-    area = d[..., 2] * d[..., 3]
-    union = area + g[..., 2] * g[..., 3] - intersection
-    if crowd is not None:
-        union = np.where(crowd, area, union)
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=intersection > 0)

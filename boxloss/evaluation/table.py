@@ -9,6 +9,7 @@ from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.row import Row, size_of
 from boxloss.evaluation.truth import Truth, TruthLike
+from boxloss.tensors.overlap import iou_xyxy
 from boxloss.types import Entry
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def measure(rows: list[Row], loss: "BoxLoss | None") -> None:
         np.array([getattr(row, box) for row in pairs], "float64").reshape(-1, 4)
         for box in ("truth", "prediction")
     )
-    for row, value in zip(pairs, iou_of_pairs(true, predicted), strict=True):
+    for row, value in zip(pairs, iou_xyxy(true, predicted), strict=True):
         row.iou = float(value)
     if loss is None:
         return
@@ -119,15 +120,6 @@ def measure(rows: list[Row], loss: "BoxLoss | None") -> None:
     for i, (row, error) in enumerate(zip(pairs, tensors.box_errors[:, 0].tolist(), strict=True)):
         row.box_error = error
         row.terms = {name: values[i] for name, values in terms.items()}
-
-
-def iou_of_pairs(a, b):
-    """IoU (n,) of boxes (n, 4) xyxy, row by row; 0 where the union is empty."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    intersection = np.prod(np.maximum(sides, 0.0), axis=1)
-    areas = [np.prod(np.maximum(box[:, 2:] - box[:, :2], 0.0), axis=1) for box in (a, b)]
-    union = areas[0] + areas[1] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
 def box_loss(loss):

@@ -7,9 +7,9 @@ from boxloss.datasets import read_image
 from boxloss.datasets.header import read_header
 from boxloss.evaluation.kinds import BACKGROUND_IOU
 from boxloss.evaluation.row import Row, size_of
-from boxloss.evaluation.table import iou_of_pairs
 from boxloss.tensors.boxes import is_relative, to_xyxy
 from boxloss.tensors.checks import fraction, one_of
+from boxloss.tensors.overlap import iou_xyxy
 
 
 def report_of_arrays(
@@ -50,7 +50,7 @@ def report_of_arrays(
     true, predicted = _pixels(loss, entries, y_true), _pixels(loss, entries, y_pred)
     rows = []
     for i, j in zip(*np.nonzero(real), strict=True):
-        iou = float(iou_of_pairs(_ordered(true[i, j])[None], _ordered(predicted[i, j])[None])[0])
+        iou = float(iou_xyxy(true[i, j][None], predicted[i, j][None])[0])
         label = int(labels[i, j])
         found = label if predicted_labels is None else int(predicted_labels[i, j])
         row = Row(
@@ -87,11 +87,6 @@ def _kind(iou, same_class, iou_threshold):
     if iou >= BACKGROUND_IOU:
         return "loc" if same_class else "both"
     return "miss"
-
-
-def _ordered(box):
-    """Inverted sides have no overlap: an empty box."""
-    return np.concatenate([box[:2], np.maximum(box[2:], box[:2])])
 
 
 def _table(argument, values, shape, default):

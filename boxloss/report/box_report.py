@@ -41,8 +41,9 @@ class BoxReport:
 
     Attributes: rows (list of `evaluation.Row`, which are read and written as dicts too), images
     (list of dicts id, file_name, width, height), class_names, category_ids, loss (its name), title;
-    dropped (how many images, boxes and
-    detections were given and are not in it) and problems (a line for each broken image or box).
+    dropped (how many images, boxes and detections were given and are not in it), problems (one line
+    per broken image or box), pairing (how results were paired with the truth, and how many were
+    not; None for arrays) and told (the same as lines for people).
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class BoxReport:
         score_threshold,
         problems=(),
         dropped=None,
+        pairing=None,
+        told=(),
     ):
         self.rows, self.images, self._pictures = rows, images, pictures
         self.class_names, self.category_ids = list(class_names), list(category_ids)
@@ -99,6 +102,7 @@ class BoxReport:
         self.iou_threshold, self.score_threshold = iou_threshold, score_threshold
         self.problems, self.dropped = list(problems), {"images": 0, "boxes": 0, "detections": 0}
         self.dropped |= dropped or {}
+        self.pairing, self.told = pairing, list(told)
         self._subtitle = None
 
     @classmethod
@@ -118,18 +122,40 @@ class BoxReport:
         iou_threshold: float = 0.5,
         score_threshold: float | None = None,
         title: str = "Box errors",
+        pair_images: str | None = None,
+        pair_classes: str | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> "BoxReport":
-        """From truth (DataSet, COCO dict or path) and COCO results (list or path) of any detector.
+        """From truth and the results of any detector.
 
+        truth: a DataSet, a COCO dict or the path of a COCO file; with `images` also a folder of VOC
+            files, a YOLO data.yaml or its folder.
+        detections: COCO results as a list or a file, Ultralytics' predictions.json, or a folder of
+            YOLO result files with confidences.
         images: the image folder; None where the truth is a DataSet, or for no pictures. With a path
-        as truth, broken annotations are dropped as `datasets.load` does, and images that are not
-        there. Detections in images or of categories that the truth has not are dropped as well.
+            as truth, broken annotations are dropped as `datasets.load` does, and images that are
+            not there.
         score_threshold: None takes the score with the best F1.
+        pair_images, pair_classes, class_names: how the results name images and classes, see
+            `evaluation.Detections.of`; None takes what fits, and raises ValueError where two
+            readings do. Detections of unknown images and classes are dropped and counted.
         """
         return cls._of(
             title=title,
             iou_threshold=iou_threshold,
-            **coco.report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold),
+            **coco.report_of_coco(
+                truth,
+                detections,
+                images,
+                loss,
+                iou_threshold,
+                score_threshold,
+                {
+                    "pair_images": pair_images,
+                    "pair_classes": pair_classes,
+                    "class_names": class_names,
+                },
+            ),
         )
 
     @classmethod

@@ -1,31 +1,32 @@
 """Reports from COCO truth and results, and a report as a COCO dict."""
 
-import os
-
 from boxloss import evaluation
-from boxloss.datasets import DataSet, load, read_image
+from boxloss.datasets import DataSet, read_image
 from boxloss.evaluation.matching import match
+from boxloss.evaluation.opened import open_truth
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import best_threshold, box_loss, measure
 from boxloss.files import existing_folder, inside
 
 
-def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold):
+def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold, pairing):
     """The parts of a BoxReport; arguments as `BoxReport.from_coco` says."""
-    if images is not None and isinstance(truth, (str, os.PathLike)):
-        truth = load(images, truth)
-    pictures = pictures_of(truth, images)
-    problems, dropped = getattr(truth, "problems", []), getattr(truth, "dropped", {})
-    truth = evaluation.Truth.of(truth)
-    detections = evaluation.Detections.of(detections, truth)
-    dropped = {**dropped, "detections": sum(detections.unknown.values())}
+    opened = open_truth(truth, images)
+    pictures, truth = pictures_of(opened.source, images), opened.truth
+    detections = evaluation.Detections.of(detections, truth, **pairing)
+    dropped = {**opened.dropped, "detections": sum(detections.unknown.values())}
     if score_threshold is None:
         matches = match(truth, detections, iou_threshold)
         score_threshold = best_threshold(truth, detections, matches)
     loss = None if loss is None else box_loss(loss)
     rows = evaluation.error_rows(truth, detections, loss, iou_threshold, score_threshold)
     parts = _parts(rows, truth, pictures, loss, score_threshold)
-    return parts | {"problems": [str(problem) for problem in problems], "dropped": dropped}
+    return parts | {
+        "problems": [str(problem) for problem in opened.problems],
+        "dropped": dropped,
+        "pairing": detections.pairing(),
+        "told": detections.told(truth),
+    }
 
 
 def report_of_rows(rows, truth, images, loss):

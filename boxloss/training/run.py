@@ -192,8 +192,10 @@ def finish(detector, out, validation_set, options, progress, batches):
 def evaluate(detector, dataset, out, loss="ciou"):
     """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
     results = coco_results(dataset, lambda images: detector.predict(images, score_threshold=0.001))
-    metrics = evaluation.coco_metrics(dataset, results)
-    rows = evaluation.error_rows(dataset, results, loss=loss)
+    truth = evaluation.Truth.of(dataset)
+    found = evaluation.Detections.of(results, truth, pair_images="id", pair_classes="id")
+    metrics = evaluation.coco_metrics(truth, found)
+    rows = evaluation.error_rows(truth, found, loss=loss)
     evaluation.write_boxes_csv(rows, out / "boxes.csv")
     write_json(out / "detections.json", results)
     return metrics, results

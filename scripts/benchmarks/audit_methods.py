@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from boxloss.evaluation import Detections, Truth
-from boxloss.evaluation.matching import coco_iou, groups
+from boxloss.evaluation.grouping import groups
+from boxloss.tensors.overlap import pairwise_iou
 
 SURE = 0.25  # least confidence of a detection for 1 - IoU
 FOUND = 0.5  # IoU from which on a detection is about a box
@@ -56,7 +57,9 @@ class Trial:
                 found.label == label[change.before["category_id"]]
             )
             rows = np.flatnonzero(same)
-            overlap = coco_iou(found.xywh[rows], np.array([change.before["bbox"]], "float64"))[:, 0]
+            overlap = pairwise_iou(found.xywh[rows], np.array([change.before["bbox"]], "float64"))[
+                :, 0
+            ]
             rows = rows[overlap >= FOUND]
             use[rows] = False
             if len(rows):
@@ -122,7 +125,7 @@ class Trial:
                 rows = rows[sure[rows]]
             if true is None or not len(rows):
                 continue
-            overlap = coco_iou(found.xywh[rows], truth.xywh[true])
+            overlap = pairwise_iou(found.xywh[rows], truth.xywh[true])
             if missing:
                 values[rows] = np.where(sure[rows], 1 - overlap.max(axis=1), 0.0)
             else:
@@ -141,7 +144,7 @@ class Trial:
         for key, rows in groups(found.image, found.label).items():
             true = true_groups.get(key)
             if true is not None:
-                near = coco_iou(found.xywh[rows], truth.xywh[true]) >= FOUND
+                near = pairwise_iou(found.xywh[rows], truth.xywh[true]) >= FOUND
                 values[true] = 1 - np.where(near, found.score[rows][:, None], 0.0).max(axis=0)
         return self._both("confidence", values)
 
