@@ -27,7 +27,7 @@ help:
 	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
-	@echo "make lint         ruff, mypy over the public signatures, TypeScript's checker over the page"
+	@echo "make lint         ruff, mypy and pyright over types, TypeScript's checker over the page"
 
 # uv is installed by pip and installs the rest in seconds; compiled at once, TensorFlow is imported in
 # half the time, also where PYTHONDONTWRITEBYTECODE is set.
@@ -62,6 +62,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt basedpyright
+	$(BIN)/python scripts/check_types.py
 ifneq ($(shell command -v npx),)
 	npx --yes --package typescript@5.9.3 tsc --project boxloss/report/page/assets
 else

@@ -2,8 +2,6 @@
 
 import inspect
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from boxloss.tensors import ops
 
 ROOT = Path(__file__).parents[1]
 API = runpy.run_path(str(ROOT / "scripts" / "make_api.py"))
+TYPED = runpy.run_path(str(ROOT / "scripts" / "check_types.py"))
 CALLED = ("__init__", "__call__", "__len__", "__getitem__")
 
 
@@ -60,36 +59,15 @@ def test_an_argument_without_a_type_is_found():
     assert untyped(loss) == ["y_pred", "beta", "return"]
 
 
-RIGHT = """
-import numpy as np
-
-import boxloss
-
-box = np.array([[[10, 20, 50, 40]]], "float32")
-loss = boxloss.CIoULoss(bounding_box_format="xywh", mining=boxloss.HardestBoxes(fraction=0.25))
-tensors = loss.tensors(box, [[[1, 2, 3, 4]]], sample_weight=np.ones(1))
-overlap = tensors.terms["overlap"] + boxloss.functional.giou_loss(box, box)
-"""
-WRONG = {
-    "boxloss.GIoULoss(bounding_box_format=4)": 'Argument "bounding_box_format"',
-    'boxloss.functional.huber_loss(box, box, delta="1")': 'Argument "delta"',
-    "boxloss.functional.giou_loss(box)": 'Missing positional argument "y_pred"',
-    "loss.tensors(box, box).residual": '"Tensors" has no attribute "residual"',
-}
-
-
-def test_a_checker_finds_the_mistakes_of_a_caller(tmp_path):
+def test_a_checker_accepts_a_program_and_finds_the_mistakes_of_its_author():
+    """With mypy; `make lint` asks pyright as well."""
     pytest.importorskip("mypy")
-    program = tmp_path / "program.py"
-    program.write_text(RIGHT + "\n".join(WRONG))
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", program],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    told = [line for line in done.stdout.splitlines() if "program.py" in line]
-    assert len(told) == len(WRONG), done.stdout + done.stderr
-    first = RIGHT.count("\n") + 1
-    for number, (line, (code, message)) in enumerate(zip(told, WRONG.items(), strict=True), first):
-        assert f"program.py:{number}: error: {message}" in line, code
+    assert len(TYPED["mistakes"]()) >= 10
+    assert list(TYPED["wrong"](TYPED["mypy"]())) == []
+
+
+def test_what_a_checker_does_not_see_is_reported():
+    found = list(TYPED["wrong"]({("program.py", 5): "no such thing"}))
+    assert "program.py:5 should be accepted: no such thing" in found
+    assert "mistakes.py:13 should be refused: boxloss.NoSuchThing" in found
+    assert len(found) == 1 + len(TYPED["mistakes"]())

@@ -33,7 +33,7 @@ class WeightedSum(BoxLoss):
 
     def __init__(
         self,
-        losses: Mapping[str | BoxLoss, float] | Iterable[tuple[str | BoxLoss, float]],
+        losses: Mapping[Any, float] | Iterable[tuple[str | BoxLoss, float]],
         **arguments: Unpack[BoxArguments],
     ) -> None:
         from boxloss.losses import get
