@@ -161,7 +161,8 @@ def write_labels(
             f"Received: {one_line(out)}"
         )
     labels = formats.open_labels(truth, images, voc_one_based)
-    made, not_found = [], []
+    made: list[Any] = []
+    not_found: list[Any] = []
     for edit in edits:
         (made if labels.change(edit) else not_found).append(edit)
     out.mkdir(parents=True, exist_ok=True)

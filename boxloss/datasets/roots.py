@@ -20,6 +20,7 @@ from boxloss.datasets.folder import ImageFolder, NoMatchError
 from boxloss.datasets.images import SUFFIXES
 from boxloss.datasets.values import paths_of
 from boxloss.files import existing, one_line
+from boxloss.types import PathLike
 
 WHOLE = "all"
 PART_OF = {"train": "train", "valid": "val", "val": "val", "validation": "val", "test": "test"}
@@ -41,16 +42,16 @@ class Part(NamedTuple):
     names: list | None = None
 
 
-def find_parts(path, follow_links=False):
+def find_parts(path: PathLike, follow_links: bool = False) -> dict[str, Part]:
     """{"train": Part, "val": Part, ...} of a `data.yaml`, COCO file or root folder at `path`.
 
     A set that is not divided is the one Part "all". Raises ValueError where nothing is recognised.
     """
-    path = existing("annotations", path)
-    if path.is_file():
-        parts = _of_file(path, follow_links)
+    place = existing("annotations", path)
+    if place.is_file():
+        parts = _of_file(place, follow_links)
     else:
-        parts = _of_folder(path, follow_links)
+        parts = _of_folder(place, follow_links)
     if not parts:
         raise ValueError(
             "`images` must be given where `annotations` is neither a data.yaml nor the root of a "
