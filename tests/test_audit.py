@@ -620,9 +620,9 @@ def test_a_run_folder_is_audited_by_its_own_detections(tmp_path, capsys):
         ),
         (
             ["--truth", "labels", "--detections", "d", "--out", "o"],
-            "`images` must be given where `annotations` is neither a data.yaml nor the root of a data "
-            "set (parts in train/ and valid/, or images/ with annotations beside it). Received: "
-            "annotations='labels'",
+            "`images` must be given where `annotations` is neither a data.yaml nor the root of a "
+            "data set (parts in train/ and valid/, or images/ with annotations beside it). "
+            "Received: annotations='labels'",
         ),
         (
             ["--truth", "gt.json", "--folds", "3", "--out", "o"],

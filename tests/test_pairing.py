@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import datasets, evaluation
+from boxloss import cli, datasets, evaluation
 from boxloss.audit import LabelAudit
 
 NAMES = ["cell", "dog", "ant"]  # the class list of a detector: not alphabetical
@@ -368,6 +368,74 @@ def test_a_coco_file_whose_annotations_have_scores_is_read(tmp_path):
         category["id"] += 5
     assert_perfect(scene.truth("coco"), content)
     assert_perfect(scene.truth("voc"), scene.write(content))
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def command(name, scene, *more):
+    out = scene.folder / name
+    words = ["--images", scene.folder / "images", "--out", out, *more]
+    return cli.main([name, *map(str, words)])
+
+
+@pytest.mark.parametrize("name", ["evaluate", "explore", "audit"])
+def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
+    scene = Scene(tmp_path, STEMS["odd ones"])
+    results = scene.results()[:-3]
+    results.append(results[0] | {"image_id": 99, "file_name": "99.png"})
+    results.append(results[0] | {"category_id": 9})
+    yaml, path = scene.yolo(), scene.write(results)
+    (tmp_path / "labels" / "2.txt").open("a").write("7 .5 .5 .1 .1\n")
+    assert command(name, scene, "--truth", yaml, "--detections", path) == 0
+    printed, told = capsys.readouterr()
+    printed = json.loads(printed)
+    assert printed["dropped"] == {"images": 0, "boxes": 1, "detections": 2}
+    assert printed["pairing"]["images_by"] == "file_name"
+    assert printed["pairing"]["images_without_detections"] == 1
+    for words in (
+        "2.txt: line 4 must have a known category. Received: category=7",
+        "1 detections of unknown images (first: image_id=99",
+        "1 detections of unknown classes (first:",
+        "1 of 6 images have no detection (first: img_a.png)",
+    ):
+        assert words in told
+    if name == "evaluate":
+        assert 0.7 < printed["AP"] < 1 and (tmp_path / name / "boxes.csv").is_file()
+    if name == "audit":
+        assert printed["images_not_audited"] == 1
+
+
+def test_the_flag_that_an_error_names_decides(tmp_path, capsys):
+    scene = Scene(tmp_path, STEMS["odd ones"])
+    data = ["--truth", scene.voc(), "--detections", scene.write(scene.results())]
+    assert command("evaluate", scene, *data) == 2
+    told = capsys.readouterr().err
+    assert "--class-names" in told and len(told.splitlines()) == 1
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    scene.yolo()
+    for listed in (",".join(NAMES), tmp_path / "classes.txt", tmp_path / "data.yaml"):
+        assert command("evaluate", scene, *data, "--class-names", listed) == 0
+        printed, told = capsys.readouterr()
+        assert json.loads(printed)["AP"] == pytest.approx(1) and "class list from 1" in told
+
+
+def test_a_folder_of_results_is_explored(tmp_path, capsys):
+    scene = Scene(tmp_path, ["a"])
+    (tmp_path / "found").mkdir()
+    for c, x, y, w, h in scene.boxes["a"]:
+        with (tmp_path / "found" / "a.txt").open("a") as file:
+            file.write(f"{c} {(x + w / 2) / 100} {(y + h / 2) / 80} {w / 100} {h / 80} .5\n")
+    data = ["--truth", scene.yolo(), "--detections", tmp_path / "found"]
+    assert command("explore", scene, *data) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"]["ok"] == 3
+
+
+def test_evaluate_says_what_it_needs(capsys):
+    assert cli.main(["evaluate", "--annotations", "a.json", "--detections", "b.json"]) == 2
+    assert (
+        "must get a run folder and --images, or --detections and --out" in capsys.readouterr().err
+    )
 
 
 # Real results -------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ class LabelAudit:
             that it seldom found in its epochs become more suspicious. ValueError where it knows
             none of the boxes.
         pair_images, pair_classes, class_names: how the results name images and classes, see
-            `evaluation.Detections.of`.
+            `evaluation.Detections.of`. part: "train", "val" or "test" of a data.yaml or data set
+            root that says where its images are.
 
     Images without any detection in the results are not audited: that a detector did not look at
     them says nothing about their labels. `unseen` counts them, and their boxes count as ignored.
@@ -78,9 +79,10 @@ class LabelAudit:
         pair_images: str | None = None,
         pair_classes: str | None = None,
         class_names: Sequence[str] | None = None,
+        part: str | None = None,
     ) -> None:
         self._inputs, self._images = (truth, detections), images
-        opened = open_truth(truth, images, as_it_is=True)
+        opened = open_truth(truth, images, as_it_is=True, part=part)
         self._source = opened.source
         found = evaluation.Detections.of(
             detections, opened.truth, pair_images, pair_classes, class_names

@@ -6,6 +6,13 @@ import time
 
 from boxloss.cli.choices import check_loss, loss_flag, option
 from boxloss.cli.inputs import existing_path
+from boxloss.cli.pairing import (
+    DETECTIONS_HELP,
+    TRUTH_HELP,
+    add_pairing,
+    pairing_of,
+    show_pairing,
+)
 
 HELP = "Rank labels by how wrong they look; propose corrections."
 EPILOG = """examples:
@@ -30,8 +37,8 @@ def add_arguments(parser):
         "run", nargs="?", type=pathlib.Path, help="a run folder: audits its validation labels"
     )
     data = parser.add_argument_group("labels and detections")
-    data.add_argument("--truth", help="the labels: COCO JSON, or a VOC or YOLO folder")
-    data.add_argument("--detections", help="COCO results JSON of any detector")
+    data.add_argument("--truth", "--annotations", dest="truth", help=TRUTH_HELP)
+    data.add_argument("--detections", help=DETECTIONS_HELP)
     data.add_argument("--images", help="the image folder")
     data.add_argument(
         "--history", help="a run that was trained on these labels: what it seldom found counts more"
@@ -71,6 +78,7 @@ def add_arguments(parser):
     option(folds, "--batch-size", "images per step")
     option(folds, "--seed", "of the parts and of each training")
     folds.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_pairing(parser)
 
 
 def run(args):
@@ -81,7 +89,19 @@ def run(args):
     check_loss(args.loss)
     truth, detections, images, out = sources(args)
     made = time.monotonic()
-    audit = LabelAudit(truth, detections, images, score_threshold=args.score, history=args.history)
+    pairing = pairing_of(args)
+    if args.run is not None:
+        # Labels and results of one run have the same ids. Images without rows are unknown.
+        pairing = {"pair_images": "id", "pair_classes": "id"}
+    audit = LabelAudit(
+        truth,
+        detections,
+        images,
+        score_threshold=args.score,
+        history=args.history,
+        part=args.part,
+        **pairing,
+    )
     seconds = time.monotonic() - made
     out.mkdir(parents=True, exist_ok=True)
     corrected = out / "corrected.json"
@@ -90,9 +110,10 @@ def run(args):
     page = audit.to_html(out, worst=args.worst, loss=args.loss)
     suspects = audit.suspects(args.correct_from)
     kinds = [row["suspected"] for row in suspects]
+    show_pairing(audit.told, audit.problems, audit.dropped)
     print(
-        f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong: "
-        f"open {page}",
+        f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong; "
+        f"{len(audit.places)} places have a detection and no box: open {page}",
         file=sys.stderr,
     )
     return {
@@ -103,6 +124,10 @@ def run(args):
         "images": len(audit.truth.images),
         "detections": len(audit.detections),
         "suspects": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "places_without_box": len(audit.places),
+        "images_not_audited": audit.unseen,
+        "dropped": audit.dropped,
+        "pairing": audit.pairing,
         "removed": len(proposal["boxloss_removed"]),
         "audit_seconds": round(seconds, 3),
         "seconds": round(time.monotonic() - started, 3),

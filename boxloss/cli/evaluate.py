@@ -1,28 +1,40 @@
-"""`boxloss evaluate`: COCO metrics and every box's errors for a trained detector."""
+"""`boxloss evaluate`: COCO metrics and every box's errors, of a detector or of its results."""
 
 import pathlib
 import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
 from boxloss.cli.inputs import existing, existing_path, run_config
+from boxloss.cli.pairing import (
+    DETECTIONS_HELP,
+    TRUTH_HELP,
+    add_pairing,
+    pairing_of,
+    show_pairing,
+)
 from boxloss.files import existing_folder
 
-HELP = "Measure a trained detector: COCO metrics, errors of each box."
+HELP = "Measure a detector or its results: COCO metrics, errors of each box."
 EPILOG = """examples:
   boxloss evaluate runs/first --images photos --annotations photos.json
   boxloss evaluate runs/first --images VOC/JPEGImages \\
     --annotations VOC/Annotations --out results
   boxloss evaluate runs/first --images photos --annotations photos.json \\
     --model last.keras
+  boxloss evaluate --annotations data.yaml --images photos \\
+    --detections predictions.json --out results
 """
 
 
 def add_arguments(parser):
     from boxloss.datasets import FORMATS
 
-    parser.add_argument("run", type=pathlib.Path, help="run folder of `boxloss train`")
-    parser.add_argument("--images", required=True, help="folder of images")
-    parser.add_argument("--annotations", required=True, help="their annotations")
+    parser.add_argument("run", nargs="?", type=pathlib.Path, help="run folder of `boxloss train`")
+    parser.add_argument("--images", help="folder of images")
+    parser.add_argument(
+        "--annotations", "--truth", dest="annotations", required=True, help=TRUTH_HELP
+    )
+    parser.add_argument("--detections", help=f"instead of a run: {DETECTIONS_HELP}")
     parser.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     loss_flag(parser, help="that measures the boxes (default: the run's)")
@@ -30,9 +42,62 @@ def add_arguments(parser):
         "--out", type=pathlib.Path, help="folder for what is written (default: RUN/evaluation)"
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first broken item")
+    add_pairing(parser)
 
 
 def run(args):
+    """Write metrics, table and page; the printed object is the metrics."""
+    run_alone = args.run is not None and args.detections is None and args.images is not None
+    results_alone = args.run is None and args.detections is not None and args.out is not None
+    if not run_alone and not results_alone:
+        raise ValueError(
+            "`boxloss evaluate` must get a run folder and --images, or --detections and --out. "
+            f"Received: run={str(args.run) if args.run else None!r}, images={args.images!r}, "
+            f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
+        )
+    return evaluate_run(args) if run_alone else evaluate_results(args)
+
+
+def evaluate_results(args):
+    """The metrics of a detector's results; no model is loaded."""
+    from boxloss import evaluation
+    from boxloss.files import write_json
+    from boxloss.report import BoxReport
+
+    check_loss(args.loss)
+    existing_path("annotations", args.annotations)
+    existing_path("detections", args.detections)
+    opened = evaluation.open_truth(
+        args.annotations, args.images, part=args.part, format=args.format, strict=args.strict
+    )
+    found = evaluation.Detections.of(args.detections, opened.truth, **pairing_of(args))
+    metrics = evaluation.coco_metrics(opened.truth, found)
+    report = BoxReport.from_coco(
+        opened.source,
+        found,
+        args.images if isinstance(opened.source, dict) else None,
+        loss=args.loss or "ciou",
+        title=f"Box errors of {pathlib.Path(args.detections).name}",
+    )
+    dropped = {**opened.dropped, "detections": report.dropped["detections"]}
+    show_pairing(report.told, [str(problem) for problem in opened.problems], dropped)
+    metrics |= {
+        "threshold": report.score_threshold,
+        "n_images": len(opened.truth.images),
+        "n_boxes": len(opened.truth),
+        "dropped": dropped,
+        "pairing": report.pairing,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    page = report.to_html(args.out / "explorer")
+    report.to_csv(args.out / "boxes.csv")
+    write_json(args.out / "metrics.json", metrics)
+    print(f"next: open {page}", file=sys.stderr)
+    return metrics
+
+
+def evaluate_run(args):
+    """The metrics of a run's detector on a data set."""
     from boxloss import datasets, training
     from boxloss.cli.train import show_problems, write_explorer
     from boxloss.files import write_json

@@ -6,11 +6,20 @@ import time
 
 from boxloss.cli.choices import check_loss, loss_flag
 from boxloss.cli.inputs import existing, existing_path
+from boxloss.cli.pairing import (
+    DETECTIONS_HELP,
+    TRUTH_HELP,
+    add_pairing,
+    pairing_of,
+    show_pairing,
+)
 
 HELP = "Show which boxes are wrong: a page to open in a browser."
 EPILOG = """examples:
   boxloss explore runs/demo
   boxloss explore --truth gt.json --detections results.json \\
+    --images photos/ --out page/
+  boxloss explore --truth data.yaml --detections predictions.json \\
     --images photos/ --out page/
   boxloss explore runs/new --compare runs/old
   boxloss explore --truth train.json --detections found.json \\
@@ -21,8 +30,8 @@ EPILOG = """examples:
 
 def add_arguments(parser):
     parser.add_argument("run", nargs="?", type=pathlib.Path, help="a run folder")
-    parser.add_argument("--truth", help="COCO JSON with the true boxes")
-    parser.add_argument("--detections", help="COCO results JSON of any detector")
+    parser.add_argument("--truth", "--annotations", dest="truth", help=TRUTH_HELP)
+    parser.add_argument("--detections", help=DETECTIONS_HELP)
     parser.add_argument("--images", help="the image folder")
     parser.add_argument(
         "--out", type=pathlib.Path, help="folder of the page (default: RUN/explorer)"
@@ -39,6 +48,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--worst", type=int, help="pictures for this many of the worst rows only")
     parser.add_argument("--title", help="heading of the page")
+    add_pairing(parser)
 
 
 def run(args):
@@ -61,8 +71,11 @@ def run(args):
     if args.run is not None:
         existing(args.run / "boxes.csv")
 
+    pairing = pairing_of(args)
+
     def report_of(source, title):
-        if from_coco and not pathlib.Path(source).is_dir():
+        # A folder is a run, or text files of results.
+        if from_coco and not (pathlib.Path(source) / "boxes.csv").is_file():
             return BoxReport.from_coco(
                 args.truth,
                 source,
@@ -71,6 +84,8 @@ def run(args):
                 iou_threshold=args.iou,
                 score_threshold=args.score,
                 title=title or f"Box errors of {pathlib.Path(source).name}",
+                part=args.part,
+                **pairing,
             )
         return BoxReport.from_run(source, args.images, title)
 
@@ -81,11 +96,8 @@ def run(args):
     page = report.to_html(out, compare=other, worst=args.worst)
     report.to_csv(out / "boxes.csv")
     seconds = time.monotonic() - started
-    for problem in report.problems[:20]:
-        print(f"  {problem}", file=sys.stderr)
-    dropped = ", ".join(f"{n} {what}" for what, n in report.dropped.items() if n)
-    if dropped:
-        print(f"dropped: {dropped}", file=sys.stderr)
+    if from_coco:
+        show_pairing(report.told, report.problems, report.dropped)
     print(f"{len(report)} rows in {seconds:.1f} s: open {page}", file=sys.stderr)
     return {
         "page": str(page),
@@ -93,6 +105,7 @@ def run(args):
         "images": len(report.images),
         "kinds": report.counts(),
         "dropped": report.dropped,
+        **({} if report.pairing is None else {"pairing": report.pairing}),
         "score_threshold": report.score_threshold,
         "seconds": round(seconds, 3),
         **({} if known is None else {"with_history": known}),

@@ -14,6 +14,7 @@ from boxloss.evaluation.boxes_csv import write_boxes_csv
 from boxloss.evaluation.detections import Detections
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics
+from boxloss.evaluation.opened import OpenTruth, open_truth
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import KINDS, best_threshold, error_rows, error_table
 from boxloss.evaluation.truth import Truth
@@ -23,6 +24,7 @@ __all__ = [
     "KINDS",
     "Detections",
     "Matches",
+    "OpenTruth",
     "Row",
     "Truth",
     "add_history",
@@ -31,6 +33,7 @@ __all__ = [
     "error_rows",
     "error_table",
     "match",
+    "open_truth",
     "read_box_history",
     "write_box_history",
     "write_boxes_csv",

@@ -125,6 +125,7 @@ class BoxReport:
         pair_images: str | None = None,
         pair_classes: str | None = None,
         class_names: Sequence[str] | None = None,
+        part: str | None = None,
     ) -> "BoxReport":
         """From truth and the results of any detector.
 
@@ -139,6 +140,7 @@ class BoxReport:
         pair_images, pair_classes, class_names: how the results name images and classes, see
             `evaluation.Detections.of`; None takes what fits, and raises ValueError where two
             readings do. Detections of unknown images and classes are dropped and counted.
+        part: "train", "val" or "test" of a data.yaml or data set root, instead of `images`.
         """
         return cls._of(
             title=title,
@@ -155,6 +157,7 @@ class BoxReport:
                     "pair_classes": pair_classes,
                     "class_names": class_names,
                 },
+                part,
             ),
         )
 

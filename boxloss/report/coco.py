@@ -9,9 +9,11 @@ from boxloss.evaluation.table import best_threshold, box_loss, measure
 from boxloss.files import existing_folder, inside
 
 
-def report_of_coco(truth, detections, images, loss, iou_threshold, score_threshold, pairing):
+def report_of_coco(
+    truth, detections, images, loss, iou_threshold, score_threshold, pairing, part=None
+):
     """The parts of a BoxReport; arguments as `BoxReport.from_coco` says."""
-    opened = open_truth(truth, images)
+    opened = open_truth(truth, images, part=part)
     pictures, truth = pictures_of(opened.source, images), opened.truth
     detections = evaluation.Detections.of(detections, truth, **pairing)
     dropped = {**opened.dropped, "detections": sum(detections.unknown.values())}
