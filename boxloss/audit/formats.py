@@ -19,7 +19,7 @@ from boxloss.datasets.label_line import four_numbers, split_line
 from boxloss.datasets.labels import find_labels
 from boxloss.datasets.load import coco_file, guess
 from boxloss.datasets.problems import Problems
-from boxloss.evaluation.sides import read_json
+from boxloss.evaluation.truth import read_json
 from boxloss.files import write_atomically
 
 # Sides are the same where they differ by less: pages round to a hundredth of a pixel, YOLO files to
