@@ -86,11 +86,11 @@ class ImageLossHistory(_AfterEpoch):
         if self.path is not None:
             names = range(len(self.history[epoch])) if self.names is None else self.names
             rows = [
-                (epoch, name, f"{loss:.7g}")
+                (epoch, name, loss)
                 for epoch, losses in self.history.items()
                 for name, loss in zip(names, losses, strict=True)
             ]
-            write_csv(self.path, ("epoch", "image", "loss"), rows)
+            write_csv(self.path, ("epoch", "image", "loss"), rows, number=".7g")
 
 
 class WorstBoxes(_AfterEpoch):

@@ -313,7 +313,7 @@ def test_pictures_of_somebody_else_are_not_touched(tmp_path):
     report = boxloss.BoxReport.from_coco(
         tmp_path / "truth.json", tmp_path / "results.json", loss=None
     )
-    with pytest.raises(ValueError, match="new folder.* files in images/ and no page"):
+    with pytest.raises(ValueError, match="a file of another origin.* with 'images/0.jpg'"):
         report.to_html(tmp_path)
     assert {p.name: p.read_text() for p in photos.iterdir()} == {
         "0.jpg": "a photo",

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import coders, datasets, training
+from boxloss import coders, datasets, files, training
 from boxloss.datasets import synthetic
 from boxloss.tensors import ops
 from boxloss.training import Criterion, FlatAdam, Options, TrainingModel, box_loss, checkpoint
 from boxloss.training import progress as progress_module
 from boxloss.training import run as run_module
 from boxloss.training.criterion import soft_cross_entropy
+from boxloss.training.folder import check_resumed, config_of
 from boxloss.training.options import learning_rate
 from boxloss.training.progress import Progress
 
@@ -231,7 +232,7 @@ def begun_run(shapes, out, options):
     """A folder that looks as after a checkpoint."""
     out.mkdir(exist_ok=True)
     (out / "checkpoint.npz").write_bytes(b"state")
-    run_module.write_json(out / "config.json", run_module.config_of(*shapes, options))
+    files.write_json(out / "config.json", config_of(*shapes, options))
 
 
 def test_a_run_is_not_resumed_with_other_arguments_or_data(shapes, tmp_path):
@@ -254,13 +255,13 @@ def test_a_run_is_not_resumed_with_other_arguments_or_data(shapes, tmp_path):
 def test_what_does_not_decide_the_weights_may_change(shapes, tmp_path):
     begun_run(shapes, tmp_path, Options(**TINY))
     options = Options(**TINY, epochs=90, patience=3, evaluate_every=7, checkpoint_steps=5)
-    run_module.check_resumed(tmp_path, run_module.config_of(*shapes, options))
+    check_resumed(tmp_path, config_of(*shapes, options))
 
 
 def test_a_run_without_its_config_is_not_resumed(shapes, tmp_path):
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(ValueError, match="config.json: file must tell with what the run began"):
-        run_module.check_resumed(tmp_path, run_module.config_of(*shapes, Options(**TINY)))
+        check_resumed(tmp_path, config_of(*shapes, Options(**TINY)))
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,11 @@ def write_audit_csv(rows, path):
     """
     added = dict.fromkeys(name for row in rows for name in row if "history" in name)
     columns = (*COLUMNS, *added)
-    write_csv(path, columns, ([_text(name, row.get(name)) for name in columns] for row in rows))
-
-
-def _text(name, value):
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.2f}" if name in BOXES else f"{value:.3f}"
-    return value
+    write_csv(
+        path,
+        columns,
+        ([row.get(name) for name in columns] for row in rows),
+        number=".3f",
+        formats=dict.fromkeys(BOXES, ".2f"),
+        ids=("image_id", "annotation_id", "detection"),
+    )

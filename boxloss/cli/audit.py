@@ -5,7 +5,7 @@ import sys
 import time
 
 from boxloss.cli.choices import check_loss, loss_flag, option
-from boxloss.cli.inputs import existing_path
+from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
     TRUTH_HELP,
@@ -13,6 +13,7 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
+from boxloss.files import existing
 
 HELP = "Rank labels by how wrong they look; propose corrections."
 EPILOG = """examples:
@@ -43,7 +44,7 @@ def add_arguments(parser):
     data.add_argument(
         "--history", help="a run that was trained on these labels: what it seldom found counts more"
     )
-    data.add_argument("--out", type=pathlib.Path, help="folder to write (default: RUN/audit)")
+    out_flags(data, "folder to write (default: RUN/audit)", required=False)
     data.add_argument(
         "--score",
         type=float,
@@ -83,11 +84,43 @@ def add_arguments(parser):
 
 def run(args):
     """Write table, page and proposal; the printed object has their places and counts."""
-    from boxloss.audit import LabelAudit
-
     started = time.monotonic()
     check_loss(args.loss)
-    truth, detections, images, out = sources(args)
+    check_sources(args)
+    out = args.out or inside_run(args.run, "audit")
+    with open_out(args, ("audit.csv", "corrected.json", "index.html"), out):
+        audit, proposal, page, seconds = _audit(args, out)
+    suspects = audit.suspects(args.correct_from)
+    kinds = [row["suspected"] for row in suspects]
+    show_pairing(audit.told, audit.problems, audit.dropped)
+    print(
+        f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong; "
+        f"{len(audit.places)} places have a detection and no box: open {page}",
+        file=sys.stderr,
+    )
+    return {
+        "table": str(out / "audit.csv"),
+        "page": str(page),
+        "corrections": str(out / "corrected.json"),
+        "boxes": len(audit.truth),
+        "images": len(audit.truth.images),
+        "detections": len(audit.detections),
+        "suspects": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "places_without_box": len(audit.places),
+        "images_not_audited": audit.unseen,
+        "dropped": audit.dropped,
+        "pairing": audit.pairing,
+        "removed": len(proposal["boxloss_removed"]),
+        "audit_seconds": round(seconds, 3),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _audit(args, out):
+    """The LabelAudit, its proposal and page, and the seconds that the ranking took."""
+    from boxloss.audit import LabelAudit
+
+    truth, detections, images = sources(args)
     made = time.monotonic()
     pairing = pairing_of(args)
     if args.run is not None:
@@ -103,39 +136,14 @@ def run(args):
         **pairing,
     )
     seconds = time.monotonic() - made
-    out.mkdir(parents=True, exist_ok=True)
-    corrected = out / "corrected.json"
-    proposal = audit.to_coco(corrected, args.correct_from)
+    proposal = audit.to_coco(out / "corrected.json", args.correct_from)
     audit.to_csv(out / "audit.csv")
     page = audit.to_html(out, worst=args.worst, loss=args.loss)
-    suspects = audit.suspects(args.correct_from)
-    kinds = [row["suspected"] for row in suspects]
-    show_pairing(audit.told, audit.problems, audit.dropped)
-    print(
-        f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong; "
-        f"{len(audit.places)} places have a detection and no box: open {page}",
-        file=sys.stderr,
-    )
-    return {
-        "table": str(out / "audit.csv"),
-        "page": str(page),
-        "corrections": str(corrected),
-        "boxes": len(audit.truth),
-        "images": len(audit.truth.images),
-        "detections": len(audit.detections),
-        "suspects": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        "places_without_box": len(audit.places),
-        "images_not_audited": audit.unseen,
-        "dropped": audit.dropped,
-        "pairing": audit.pairing,
-        "removed": len(proposal["boxloss_removed"]),
-        "audit_seconds": round(seconds, 3),
-        "seconds": round(time.monotonic() - started, 3),
-    }
+    return audit, proposal, page, seconds
 
 
-def sources(args):
-    """(truth, detections, image folder, output folder) of the command line."""
+def check_sources(args):
+    """ValueError where the command line does not say what is audited."""
     given = args.truth is not None
     whole = given and args.out is not None and (args.detections is None) != (args.folds is None)
     if given == (args.run is not None) or (given and not whole):
@@ -149,20 +157,19 @@ def sources(args):
         raise ValueError("`--images` must be given to train with --folds. Received: images=None")
     for given, what in ((args.truth, "truth"), (args.detections, "detections")):
         if given is not None:
-            existing_path(what, given)
+            existing(what, given)
+
+
+def sources(args):
+    """(truth, detections, image folder) of the command line."""
     if args.run is not None:
         from boxloss.audit.source import labels_of_run
 
         truth, images = labels_of_run(args.run)
-        return (
-            truth,
-            args.run / "detections.json",
-            args.images or images,
-            args.out or args.run / "audit",
-        )
+        return truth, args.run / "detections.json", args.images or images
     if args.detections is not None:
-        return args.truth, args.detections, args.images, args.out
-    return args.truth, detections_by_folds(args), args.images, args.out
+        return args.truth, args.detections, args.images
+    return args.truth, detections_by_folds(args), args.images
 
 
 def detections_by_folds(args):

@@ -4,7 +4,8 @@ import pathlib
 import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import existing, existing_path, run_config
+from boxloss.cli.inputs import run_config, run_file
+from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
     TRUTH_HELP,
@@ -12,7 +13,7 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
-from boxloss.files import existing_folder
+from boxloss.files import existing, existing_folder
 
 HELP = "Measure a detector or its results: COCO metrics, errors of each box."
 EPILOG = """examples:
@@ -24,6 +25,8 @@ EPILOG = """examples:
   boxloss evaluate --annotations data.yaml --images photos \\
     --detections predictions.json --out results
 """
+
+FILES = ("config.json", "metrics.json", "boxes.csv", "detections.json", "explorer/index.html")
 
 
 def add_arguments(parser):
@@ -38,9 +41,7 @@ def add_arguments(parser):
     parser.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     loss_flag(parser, help="that measures the boxes (default: the run's)")
-    parser.add_argument(
-        "--out", type=pathlib.Path, help="folder for what is written (default: RUN/evaluation)"
-    )
+    out_flags(parser, "folder for what is written (default: RUN/evaluation)", required=False)
     parser.add_argument("--strict", action="store_true", help="stop at the first broken item")
     add_pairing(parser)
 
@@ -60,13 +61,18 @@ def run(args):
 
 def evaluate_results(args):
     """The metrics of a detector's results; no model is loaded."""
+    check_loss(args.loss)
+    existing("annotations", args.annotations)
+    existing("detections", args.detections)
+    with open_out(args, ("metrics.json", "boxes.csv", "explorer/index.html")):
+        return _evaluate_results(args)
+
+
+def _evaluate_results(args):
     from boxloss import evaluation
     from boxloss.files import write_json
     from boxloss.report import BoxReport
 
-    check_loss(args.loss)
-    existing_path("annotations", args.annotations)
-    existing_path("detections", args.detections)
     opened = evaluation.open_truth(
         args.annotations, args.images, part=args.part, format=args.format, strict=args.strict
     )
@@ -88,7 +94,6 @@ def evaluate_results(args):
         "dropped": dropped,
         "pairing": report.pairing,
     }
-    args.out.mkdir(parents=True, exist_ok=True)
     page = report.to_html(args.out / "explorer")
     report.to_csv(args.out / "boxes.csv")
     write_json(args.out / "metrics.json", metrics)
@@ -98,15 +103,20 @@ def evaluate_results(args):
 
 def evaluate_run(args):
     """The metrics of a run's detector on a data set."""
+    check_loss(args.loss)
+    model = run_file(args.run / args.model)
+    existing_folder("images", args.images)
+    existing("annotations", args.annotations)
+    out = args.out or inside_run(args.run, "evaluation")
+    with open_out(args, FILES, out):
+        return _evaluate_run(args, model, out)
+
+
+def _evaluate_run(args, model, out):
     from boxloss import datasets, training
     from boxloss.cli.train import show_problems, write_explorer
-    from boxloss.files import write_json
-
-    check_loss(args.loss)
-    model = existing(args.run / args.model)
-    existing_folder("images", args.images)
-    existing_path("annotations", args.annotations)
     from boxloss.detector import load_detector
+    from boxloss.files import write_json
 
     detector = load_detector(model)
     config = run_config(args.run)
@@ -119,8 +129,6 @@ def evaluate_run(args):
     )
     print(dataset.summary(), file=sys.stderr)
     show_problems(dataset)
-    out = args.out or args.run / "evaluation"
-    out.mkdir(parents=True, exist_ok=True)
     metrics, _ = training.evaluate(detector, dataset, out, loss)
     metrics |= {
         "n_images": len(dataset.records),

@@ -5,7 +5,8 @@ import sys
 import time
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import existing, existing_path
+from boxloss.cli.inputs import run_file
+from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
     TRUTH_HELP,
@@ -13,6 +14,7 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
+from boxloss.files import existing
 
 HELP = "Show which boxes are wrong: a page to open in a browser."
 EPILOG = """examples:
@@ -23,8 +25,7 @@ EPILOG = """examples:
     --images photos/ --out page/
   boxloss explore runs/new --compare runs/old
   boxloss explore --truth train.json --detections found.json \\
-    --images photos/ \\
-    --history runs/demo --out page/
+    --images photos/ --history runs/demo --out page/
 """
 
 
@@ -33,9 +34,7 @@ def add_arguments(parser):
     parser.add_argument("--truth", "--annotations", dest="truth", help=TRUTH_HELP)
     parser.add_argument("--detections", help=DETECTIONS_HELP)
     parser.add_argument("--images", help="the image folder")
-    parser.add_argument(
-        "--out", type=pathlib.Path, help="folder of the page (default: RUN/explorer)"
-    )
+    out_flags(parser, "folder of the page (default: RUN/explorer)", required=False)
     loss_flag(parser, default="ciou", help="that measures the boxes (default: %(default)s)")
     parser.add_argument("--iou", type=float, default=0.5, help="a box is found from this IoU on")
     parser.add_argument(
@@ -53,50 +52,18 @@ def add_arguments(parser):
 
 def run(args):
     """Write the page; the printed object has its place and the counts of each kind."""
-    from boxloss.report import BoxReport
-
     started = time.monotonic()
-    from_coco = args.truth is not None and args.detections is not None
-    if from_coco == (args.run is not None) or (from_coco and args.out is None):
-        raise ValueError(
-            "`boxloss explore` must get a run folder, or --truth, --detections and --out. "
-            f"Received: run={str(args.run) if args.run else None!r}, truth={args.truth!r}, "
-            f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
-        )
-
-    check_loss(args.loss)
-    for given, what in ((args.truth, "truth"), (args.detections, "detections")):
-        if given is not None:
-            existing_path(what, given)
-    if args.run is not None:
-        existing(args.run / "boxes.csv")
-
-    pairing = pairing_of(args)
-
-    def report_of(source, title):
-        # A folder is a run, or text files of results.
-        if from_coco and not (pathlib.Path(source) / "boxes.csv").is_file():
-            return BoxReport.from_coco(
-                args.truth,
-                source,
-                args.images,
-                loss=args.loss,
-                iou_threshold=args.iou,
-                score_threshold=args.score,
-                title=title or f"Box errors of {pathlib.Path(source).name}",
-                part=args.part,
-                **pairing,
-            )
-        return BoxReport.from_run(source, args.images, title)
-
-    report = report_of(args.detections if from_coco else args.run, args.title)
-    known = report.add_history(args.history) if args.history else None
-    other = report_of(args.compare, None) if args.compare else None
-    out = args.out or args.run / "explorer"
-    page = report.to_html(out, compare=other, worst=args.worst)
-    report.to_csv(out / "boxes.csv")
+    check_sources(args)
+    out = args.out or inside_run(args.run, "explorer")
+    with open_out(args, ("index.html", "boxes.csv"), out):
+        report = report_of(args, args.run or args.detections, args.title)
+        known = report.add_history(args.history) if args.history else None
+        other = report_of(args, args.compare, None) if args.compare else None
+        common = None if other is None else images_in_common(report, other)
+        page = report.to_html(out, compare=other, worst=args.worst)
+        report.to_csv(out / "boxes.csv")
     seconds = time.monotonic() - started
-    if from_coco:
+    if args.run is None:
         show_pairing(report.told, report.problems, report.dropped)
     print(f"{len(report)} rows in {seconds:.1f} s: open {page}", file=sys.stderr)
     return {
@@ -109,4 +76,64 @@ def run(args):
         "score_threshold": report.score_threshold,
         "seconds": round(seconds, 3),
         **({} if known is None else {"with_history": known}),
+        **({} if common is None else {"images_in_common": common}),
     }
+
+
+def check_sources(args):
+    """ValueError where the command line does not say what is shown."""
+    from_coco = args.truth is not None and args.detections is not None
+    if from_coco == (args.run is not None) or (from_coco and args.out is None):
+        raise ValueError(
+            "`boxloss explore` must get a run folder, or --truth, --detections and --out. "
+            f"Received: run={str(args.run) if args.run else None!r}, truth={args.truth!r}, "
+            f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
+        )
+    check_loss(args.loss)
+    for given, what in ((args.truth, "truth"), (args.detections, "detections")):
+        if given is not None:
+            existing(what, given)
+    if args.run is not None:
+        run_file(args.run / "boxes.csv")
+    if args.compare is not None:
+        existing("compare", args.compare)
+
+
+def report_of(args, source, title):
+    """The BoxReport of a run folder, or of the detections in a file with --truth."""
+    from boxloss.report import BoxReport
+
+    run_boxes = pathlib.Path(source) / "boxes.csv"
+    # A folder is a run, or text files of results.
+    if args.truth is None or run_boxes.is_file():
+        run_file(run_boxes)
+        return BoxReport.from_run(source, args.images, title)
+    return BoxReport.from_coco(
+        args.truth,
+        source,
+        args.images,
+        loss=args.loss,
+        iou_threshold=args.iou,
+        score_threshold=args.score,
+        title=title or f"Box errors of {pathlib.Path(source).name}",
+        part=args.part,
+        **pairing_of(args),
+    )
+
+
+def images_in_common(report, other):
+    """How many images both reports are about; ValueError where there is none to compare."""
+    names, others = ({image["file_name"] for image in one.images} for one in (report, other))
+    common = len(names & others)
+    if not common:
+        raise ValueError(
+            "`--compare` must be about the same images. "
+            f"Received: none in common, {len(names)} images here and {len(others)} there"
+        )
+    if common < max(len(names), len(others)):
+        print(
+            f"compared in the {common} images that are in both, of {len(names)} here and "
+            f"{len(others)} there",
+            file=sys.stderr,
+        )
+    return common

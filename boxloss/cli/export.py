@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from boxloss.cli.inputs import existing
+from boxloss.cli.inputs import run_file
 
 HELP = "Write a detector as a SavedModel or ONNX file, and check it."
 EPILOG = """examples:
@@ -27,7 +27,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    model = existing(args.run / args.model)
+    model = run_file(args.run / args.model)
     from boxloss.detector import export, load_detector
 
     written = export(load_detector(model), args.out, args.format, args.image_size)

@@ -1,23 +1,13 @@
 """What commands read: looked at before a backend is imported, so that they answer at once."""
 
 import json
-import pathlib
 
 
-def existing(path):
+def run_file(path):
     """`path`, a file of a run folder; ValueError where it is not there."""
     if not path.is_file():
         raise ValueError(f"`run` must be a run folder with {path.name}. Received: {str(path)!r}")
     return path
-
-
-def existing_path(argument, path):
-    """`path` if there is a file or folder; ValueError otherwise."""
-    if not pathlib.Path(path).exists():
-        raise ValueError(
-            f"`{argument}` must be an existing file or folder. Received: {argument}={str(path)!r}"
-        )
-    return pathlib.Path(path)
 
 
 def run_config(folder):

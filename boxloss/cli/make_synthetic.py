@@ -1,7 +1,9 @@
 """`boxloss make-synthetic`: a data set to try everything with."""
 
-import pathlib
 import sys
+
+from boxloss.cli.out import out_flags
+from boxloss.files import output
 
 HELP = "Write synthetic images with exact boxes, to try everything."
 EPILOG = """examples:
@@ -17,9 +19,7 @@ def add_arguments(parser):
     from boxloss.datasets import FORMATS
     from boxloss.datasets.synthetic import CLASSES
 
-    parser.add_argument(
-        "--out", required=True, type=pathlib.Path, help="folder to write, made if need be"
-    )
+    out_flags(parser, "folder to write, made if need be")
     parser.add_argument("--count", type=int, default=400, help="images (default: %(default)s)")
     parser.add_argument(
         "--image-size",
@@ -60,16 +60,17 @@ def run(args):
             "`--min-size` and `--max-size` must be given together. "
             f"Received: min_size={args.min_size!r}, max_size={args.max_size!r}"
         )
-    dataset = synthetic.write(
-        args.out,
-        args.count,
-        seed=args.seed,
-        image_size=args.min_size or args.image_size,
-        max_size=args.max_size,
-        classes=args.classes,
-        suffix=args.suffix,
-        format=args.format,
-    )
+    with output(args.out, ("annotations.json", "data.yaml"), args.overwrite):
+        dataset = synthetic.write(
+            args.out,
+            args.count,
+            seed=args.seed,
+            image_size=args.min_size or args.image_size,
+            max_size=args.max_size,
+            classes=args.classes,
+            suffix=args.suffix,
+            format=args.format,
+        )
     print(f"{args.out}: {dataset.summary()}", file=sys.stderr)
     return {
         "image_folder": str(dataset.root),

@@ -3,7 +3,9 @@
 import pathlib
 import sys
 
-from boxloss.cli.inputs import existing
+from boxloss.cli.inputs import run_file
+from boxloss.cli.out import open_out, out_flags
+from boxloss.files import existing
 
 HELP = "Find boxes in new images: COCO results and drawings."
 EPILOG = """examples:
@@ -19,7 +21,7 @@ IMAGES.
 def add_arguments(parser):
     parser.add_argument("run", type=pathlib.Path, help="run folder of `boxloss train`")
     parser.add_argument("images", help="folder of images, or one image")
-    parser.add_argument("--out", required=True, type=pathlib.Path, help="folder to write")
+    out_flags(parser, "folder to write, made if need be")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     parser.add_argument(
         "--score-threshold",
@@ -33,14 +35,20 @@ def add_arguments(parser):
 def run(args):
     from boxloss import datasets
     from boxloss.cli.train import show_problems
+
+    model = run_file(args.run / args.model)
+    existing("images", args.images)
+    with open_out(args, ("detections.json", "categories.json")):
+        dataset = datasets.load_images(args.images)
+        show_problems(dataset)
+        return _predict(args, model, dataset)
+
+
+def _predict(args, model, dataset):
+    from boxloss import datasets
+    from boxloss.detector import load_detector
     from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
-
-    model = existing(args.run / args.model)
-    dataset = datasets.load_images(args.images)
-    show_problems(dataset)
-    args.out.mkdir(parents=True, exist_ok=True)  # loading takes seconds: refuse a bad --out before
-    from boxloss.detector import load_detector
 
     detector = load_detector(model)
     results, unreadable = [], 0

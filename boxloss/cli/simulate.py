@@ -1,12 +1,12 @@
 """`boxloss simulate`: what each loss does to boxes around a target, with exact gradients."""
 
 import json
-import pathlib
 import sys
 import time
 
 from boxloss.cli import json_object
 from boxloss.cli.choices import box_losses, check_loss, loss_flag
+from boxloss.cli.out import open_out, out_flags
 from boxloss.files import write_atomically, write_csv
 
 HELP = "Move boxes around a target by each loss's exact gradient."
@@ -23,6 +23,10 @@ With --out also simulation.json, curves.csv, points.csv, table.md and, where
 matplotlib is installed, curves.png, surface.png, way.png. Ctrl-C keeps the
 losses that are done.
 """
+FILES = (
+    *("simulation.json", "table.md", "curves.csv", "points.csv"),
+    *("curves.png", "surface.png", "way.png"),
+)
 STRIP = {"target": 0, "scale": 3, "shape": 6}  # a tall target, a wide anchor of the same area
 
 
@@ -53,7 +57,7 @@ def add_arguments(parser):
         help="what the gradient is taken in (zheng: cxcywh, tong: xyxy)",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--out", type=pathlib.Path, help="folder for CSV, table and pictures")
+    out_flags(parser, "folder for CSV, table and pictures", required=False)
 
 
 def arguments_by_loss(names, given):
@@ -107,6 +111,17 @@ def run(args):
         "parametrization": args.parametrization,
         "dtype": args.dtype,
     }
+    if args.out is None:
+        return simulate_all(args, names, by_loss, settings)[1]
+    with open_out(args, FILES):
+        results, summary = simulate_all(args, names, by_loss, settings)
+        if results:
+            write_files(args.out, results, summary)
+    return summary
+
+
+def simulate_all(args, names, by_loss, settings):
+    """(results, the dict that is printed) of the losses `names`, of those done if interrupted."""
     from boxloss import simulation
 
     results, interrupted = [], False
@@ -129,9 +144,7 @@ def run(args):
     summary = {**shared, "losses": {result.loss: result.to_dict() for result in results}}
     if interrupted:
         summary["interrupted"] = True
-    if args.out is not None and results:
-        write_files(args.out, results, summary)
-    return summary
+    return results, summary
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -152,7 +165,6 @@ def table(results):
 
 def write_files(folder, results, summary):
     """simulation.json, curves.csv, points.csv, table.md and the pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("simulation.json", json.dumps(summary)), ("table.md", table(results))):
         with write_atomically(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

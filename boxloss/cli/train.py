@@ -1,12 +1,12 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
-import pathlib
 import sys
 
 from boxloss import training
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
-from boxloss.files import one_line
+from boxloss.cli.out import out_flags
+from boxloss.files import one_line, output
 from boxloss.training import Options
 from boxloss.training.clock import Clock
 from boxloss.training.folder import CHECKPOINT
@@ -109,9 +109,7 @@ def _training_arguments(group):
 
 
 def _run_arguments(group):
-    group.add_argument(
-        "--out", required=True, type=pathlib.Path, help="run folder, made if need be"
-    )
+    out_flags(group, "run folder, made if need be")
     group.add_argument(
         "--resume",
         action="store_true",
@@ -226,10 +224,24 @@ def run(args):
     options = options_of(args)
     train_set, validation_set = load_sets(args)
     check_backend(args.backend)
+    with output(args.out, overwrite=args.overwrite):
+        metrics = _train(args, train_set, validation_set, options, clock)
+        page = write_explorer(args.out)
+    ap, ap50 = metrics["AP"] or 0.0, metrics["AP50"] or 0.0
+    print(
+        f"validation images: AP {ap:.3f}, AP50 {ap50:.3f}. Next:\n"
+        f"  open {page}\n"
+        f"  boxloss predict {args.out} IMAGES --out {args.out}/predictions",
+        file=sys.stderr,
+    )
+    return metrics
+
+
+def _train(args, train_set, validation_set, options, clock):
     if args.resume and not (args.out / CHECKPOINT).exists():
         print(f"{args.out}: no checkpoint yet, the run begins at its start", file=sys.stderr)
     try:
-        metrics = training.train(
+        return training.train(
             train_set,
             validation_set,
             options,
@@ -241,15 +253,6 @@ def run(args):
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)
         raise SystemExit(130) from None
-    page = write_explorer(args.out)
-    ap, ap50 = metrics["AP"] or 0.0, metrics["AP50"] or 0.0
-    print(
-        f"validation images: AP {ap:.3f}, AP50 {ap50:.3f}. Next:\n"
-        f"  open {page}\n"
-        f"  boxloss predict {args.out} IMAGES --out {args.out}/predictions",
-        file=sys.stderr,
-    )
-    return metrics
 
 
 def write_explorer(out, images=None):

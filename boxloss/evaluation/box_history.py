@@ -1,12 +1,11 @@
 """box_history.csv: how each box of the training set fared over the epochs of a run."""
 
-import csv
 import os
 import pathlib
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from boxloss.files import one_line, shortened, write_csv
+from boxloss.files import one_line, plain_text, read_csv, shortened, write_csv
 from boxloss.types import Entry, PathLike
 
 NAMES = ("image_id", "file_name", "annotation_id", "class")
@@ -23,12 +22,12 @@ def write_box_history(rows: Iterable[Entry], path: PathLike) -> None:
     Numbers have 6 significant digits.
     """
     write_csv(
-        path, HISTORY_COLUMNS, ([_text(row[name]) for name in HISTORY_COLUMNS] for row in rows)
+        path,
+        HISTORY_COLUMNS,
+        ([row[name] for name in HISTORY_COLUMNS] for row in rows),
+        number=".6g",
+        ids=("image_id", "annotation_id"),
     )
-
-
-def _text(value):
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def read_box_history(path: PathLike) -> dict[tuple[str, str], Entry]:
@@ -44,20 +43,12 @@ def read_box_history(path: PathLike) -> dict[tuple[str, str], Entry]:
             "`history` must be a box_history.csv or a run folder with one. "
             f"Received: history={os.fspath(path)!r}"
         )
-    with open(path, newline="", encoding="utf-8", errors="surrogatepass") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in HISTORY_COLUMNS if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(
-                f"{one_line(path)}: file must have the columns of a box history. "
-                f"Received: a file without {shortened(', '.join(missing))}"
-            )
-        return {
-            (record["image_id"], record["annotation_id"]): {
-                f"history_{name}": _number(path, line, name, record[name]) for name in NUMBERS
-            }
-            for line, record in enumerate(reader, 2)
+    return {
+        (plain_text(record["image_id"]), plain_text(record["annotation_id"])): {
+            f"history_{name}": _number(path, line, name, record[name]) for name in NUMBERS
         }
+        for line, record in read_csv(path, HISTORY_COLUMNS, "a box history")
+    }
 
 
 def _number(path, line, name, text):

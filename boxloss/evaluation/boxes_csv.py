@@ -7,6 +7,8 @@ from boxloss.evaluation.row import COLUMNS, CORNERS, Row
 from boxloss.files import write_csv
 from boxloss.types import PathLike
 
+IDS = ("image_id", "annotation_id", "detection")
+
 
 def write_boxes_csv(rows: Iterable[Row | Mapping[str, Any]], path: PathLike) -> None:
     """Write rows of `error_table` as CSV (UTF-8, one header line); None is an empty field.
@@ -15,12 +17,11 @@ def write_boxes_csv(rows: Iterable[Row | Mapping[str, Any]], path: PathLike) -> 
     """
     rows = [Row.of(row) for row in rows]
     names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
-    write_csv(path, names, ([_text(name, row.get(name)) for name in names] for row in rows))
-
-
-def _text(name, value):
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}" if name in CORNERS else f"{value:.9g}"
-    return value
+    write_csv(
+        path,
+        names,
+        ([row.get(name) for name in names] for row in rows),
+        number=".9g",
+        formats=dict.fromkeys(CORNERS, ".4f"),
+        ids=IDS,
+    )

@@ -1,12 +1,12 @@
 """A report of a run folder: boxes.csv, and config.json for the place of the images."""
 
-import csv
 import json
 import math
 
 from boxloss.datasets.header import read_header
+from boxloss.evaluation.boxes_csv import IDS
 from boxloss.evaluation.row import COLUMNS, TEXTS, Row
-from boxloss.files import inside, one_line, shortened
+from boxloss.files import id_of, inside, one_line, plain_text, read_csv, shortened
 from boxloss.report.coco import read_inside, sized_images
 
 
@@ -70,29 +70,16 @@ def read_config(path):
 
 def read_boxes_csv(path):
     """The rows of the error table that `write_boxes_csv` wrote."""
-    with open(path, newline="", encoding="utf-8", errors="surrogatepass") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(
-                f"{one_line(path)}: file must have the columns of an error table. "
-                f"Received: a file without {shortened(', '.join(missing))}"
-            )
-        return [_row(path, number, record) for number, record in enumerate(reader, 2)]
+    return [_row(path, *found) for found in read_csv(path, COLUMNS, "an error table")]
 
 
 def _row(path, line, record):
     row = {}
     for name, text in record.items():
-        if name is None or text is None:
-            raise ValueError(
-                f"{one_line(path)}: line {line} must have as many fields as the header. "
-                f"Received: {shortened(record)}"
-            )
-        if name in ("image_id", "annotation_id", "detection"):
-            row[name] = int(text) if text.isascii() and text.isdigit() else text or None
+        if name in IDS:
+            row[name] = id_of(text)
         elif name in TEXTS:
-            row[name] = text or None
+            row[name] = plain_text(text) or None
         else:
             row[name] = _number(path, line, name, text)
     return Row.of(row)

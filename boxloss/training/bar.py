@@ -38,7 +38,8 @@ class Bar(keras.callbacks.Callback):
 
     def _write(self, start, step, logs, end):
         progress = self.progress
-        losses = [f"{name} {value:.4f}" for name, value in logs.items() if "loss" in name]
+        names = sorted((name for name in logs if "loss" in name), key=lambda name: name != "loss")
+        losses = [f"{name} {logs[name]:.4f}" for name in names]
         per_step = (time.perf_counter() - self._began) / max(1, step - self._first)
         line = (
             f"Epoch {progress.position['epoch'] + 1}/{progress.options.epochs}  "

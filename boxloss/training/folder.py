@@ -4,12 +4,14 @@ No Keras here: the commands look at a folder before they import a backend.
 """
 
 import json
-import os
 import pathlib
-
-from boxloss.files import write_atomically
+import tempfile
 
 CHECKPOINT = "checkpoint.npz"
+RUN_FILES = (
+    *("config.json", "model.keras", "last.keras", CHECKPOINT, "metrics.json", "detections.json"),
+    *("history.csv", "image_losses.csv", "box_history.csv", "boxes.csv"),
+)
 # Options that decide no weight: a resumed run may be given other ones.
 MAY_CHANGE_ON_RESUME = (
     *("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard"),
@@ -41,9 +43,8 @@ def prepare_folder(out, resume):
     out = pathlib.Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with write_atomically(out / ".writable") as temporary:
-            temporary.write_bytes(bytes(2**20))
-        os.unlink(out / ".writable")
+        with tempfile.TemporaryFile(dir=out) as file:
+            file.write(bytes(2**20))
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(

@@ -191,21 +191,22 @@ class Progress(keras.callbacks.Callback):
 
     def _write_histories(self):
         names = list(dict.fromkeys(name for row in self.history for name in row))
-        rows = [[_short(row.get(name, math.nan)) for name in names] for row in self.history]
-        write_csv(self.run / "history.csv", names, rows)
+        rows = [[row.get(name, math.nan) for name in names] for row in self.history]
+        write_csv(self.run / "history.csv", names, rows, number=".6g")
         parts = [f"{part}_loss" for part in self.model.parts]
         records = self.train.records
         write_csv(
             self.run / "image_losses.csv",
             ("epoch", "image_id", "file_name", "loss", *parts),
             (
-                (epoch, record.image_id, record.file_name, _short(row.sum()), *map(_short, row))
+                (epoch, record.image_id, record.file_name, row.sum(), *row)
                 for epoch, table in self.image_losses.items()
                 for record, row in zip(records, table, strict=True)
                 if np.isfinite(row).all()
             ),
+            number=".6g",
+            ids=("image_id",),
         )
-
         self.boxes.write(self.train, self.run / "box_history.csv")
 
     def _explain(self):
@@ -262,7 +263,3 @@ class averaged:
 def save_detector(detector, path):
     with write_atomically(path) as temporary:
         detector.save(temporary)
-
-
-def _short(value):
-    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else value

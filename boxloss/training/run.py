@@ -7,7 +7,7 @@ import keras
 from boxloss import datasets, evaluation
 from boxloss.detector import Detector, load_detector
 from boxloss.evaluation.results import coco_results
-from boxloss.files import write_json
+from boxloss.files import output, write_json
 from boxloss.losses import mining
 from boxloss.training import devices
 from boxloss.training.bar import Bar
@@ -15,6 +15,7 @@ from boxloss.training.clock import Clock
 from boxloss.training.criterion import Criterion, box_loss, measuring_loss
 from boxloss.training.folder import (
     CHECKPOINT,
+    RUN_FILES,
     check_data,
     check_resumed,
     config_of,
@@ -38,17 +39,19 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
     and `Interrupted` after Ctrl-C was pressed and the state saved.
     """
     clock = clock or Clock()
-    out = prepare_folder(out, resume)
-    check_data(train_set, validation_set)
-    if resume and (out / CHECKPOINT).exists():
-        check_resumed(out, config_of(train_set, validation_set, options))
-    keras.utils.set_random_seed(options.seed)
-    if options.deterministic:
-        make_deterministic()
-    if options.mixed_precision:
-        keras.config.set_dtype_policy("mixed_float16")
-    with devices.scope(options.devices):
-        return _train(train_set, validation_set, options, out, resume, verbose, clock)
+    with output(out) as folder:
+        out = prepare_folder(out, resume)
+        check_data(train_set, validation_set)
+        if resume and (out / CHECKPOINT).exists():
+            check_resumed(out, config_of(train_set, validation_set, options))
+        folder.check_names(RUN_FILES)
+        keras.utils.set_random_seed(options.seed)
+        if options.deterministic:
+            make_deterministic()
+        if options.mixed_precision:
+            keras.config.set_dtype_policy("mixed_float16")
+        with devices.scope(options.devices):
+            return _train(train_set, validation_set, options, out, resume, verbose, clock)
 
 
 def _train(train_set, validation_set, options, out, resume, verbose, clock):

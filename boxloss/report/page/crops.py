@@ -1,7 +1,6 @@
 """Pictures of the page: a crop of each row, and the images, as JPEG files with our own names."""
 
 import math
-import re
 
 from boxloss.datasets.images import opencv
 from boxloss.files import write_atomically
@@ -34,6 +33,13 @@ def _inside(low, high, length):
     return low, min(max(math.ceil(high), low + 1), length)
 
 
+def names_of(report, chosen):
+    """The names below the page's folder of all pictures that `write_pictures` may write."""
+    ids = {report.rows[i].image_id for i in chosen}
+    images = [f"images/{n}.jpg" for n, entry in enumerate(report.images) if entry["id"] in ids]
+    return images + [f"crops/{i}.jpg" for i in chosen]
+
+
 def write_pictures(folder, report, chosen):
     """Write images/<i>.jpg and crops/<row>.jpg of the `chosen` rows; (pictured, cropped) flags.
 
@@ -62,8 +68,6 @@ def write_pictures(folder, report, chosen):
             down = _part(y, h, picture.shape[0] / entry["height"])
             _write_jpeg(cv2, crops / f"{i}.jpg", picture[down, across], CROP_PIXELS, 82)
             cropped[i] = True
-    _sweep(images, pictured)
-    _sweep(crops, cropped)
     return pictured, cropped
 
 
@@ -83,12 +87,3 @@ def _write_jpeg(cv2, path, image, longest, quality):
         raise ValueError(f"OpenCV must be able to write JPEG. Received: no data for {path.name}")
     with write_atomically(path) as temporary:
         temporary.write_bytes(data.tobytes())
-
-
-def _sweep(folder, written):
-    """Remove pictures that an earlier page left here; names other than ours are not touched."""
-    for path in folder.iterdir():
-        if re.fullmatch(r"[0-9]{1,9}\.jpg", path.name):
-            number = int(path.stem)
-            if number >= len(written) or not written[number]:
-                path.unlink()

@@ -7,47 +7,32 @@ import importlib.resources
 import math
 import pathlib
 
-from boxloss.files import one_line, write_atomically
+from boxloss.files import output, write_atomically
 from boxloss.report.page.content import as_json, page_content
-from boxloss.report.page.crops import write_pictures
+from boxloss.report.page.crops import names_of, write_pictures
 from boxloss.report.page.modules import join_modules
-
-MARK = '<script type="application/json" id="data">'  # stands in every page, and in the template
 
 
 def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
     """Write `folder`/index.html, its crops/ and images/; returns the path of index.html.
 
     report, compare: BoxReport. worst: only that many rows, the largest box errors first, get
-    pictures (None: all). sort: key of the column that the page sorts by first. ValueError where the
-    pictures of somebody else stand in the way.
+    pictures (None: all). sort: key of the column that the page sorts by first. Pictures of
+    an earlier page that this one does not have are removed. ValueError where files of somebody else
+    have these names; see `files.output`.
     """
     folder = pathlib.Path(folder)
-    claim(folder)
-    pictured, cropped = write_pictures(folder, report, worst_rows(report.rows, worst))
-    content = page_content(report, title or report.title, pictured, cropped, compare, sort)
-    page = assemble(content)
-    with write_atomically(folder / "index.html") as temporary:
-        # Bytes, because the policy's hashes are of exactly these line ends.
-        temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
+    chosen = worst_rows(report.rows, worst)
+    with output(folder, ("index.html", *names_of(report, chosen))) as place:
+        pictured, cropped = write_pictures(folder, report, chosen)
+        for below in ("images", "crops"):
+            place.sweep(below)
+        content = page_content(report, title or report.title, pictured, cropped, compare, sort)
+        page = assemble(content)
+        with write_atomically(folder / "index.html") as temporary:
+            # Bytes, because the policy's hashes are of exactly these line ends.
+            temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
     return folder / "index.html"
-
-
-def claim(folder):
-    """Make `folder` a page's own: pictures of an earlier page are replaced, no others."""
-    index = folder / "index.html"
-    if index.is_file() and MARK in index.read_text("utf-8", errors="replace"):
-        return
-    for place in (folder / "crops", folder / "images"):
-        if place.is_dir() and any(place.iterdir()):
-            raise ValueError(
-                "a page must go to a new folder or to that of an earlier page, whose pictures it "
-                f"replaces. Received: {one_line(folder)}, with files in {place.name}/ and no page"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    # It says whose the pictures are, also if this process is killed among them.
-    with write_atomically(index) as temporary:
-        temporary.write_text(f"<!doctype html><p>This page is being made.</p>{MARK}{{}}</script>")
 
 
 def worst_rows(rows, count):

@@ -1,19 +1,14 @@
-"""Files: written whole or not at all, found only inside a folder, named in one line."""
+"""Files found only inside a folder, and read only if they are regular and of sane size."""
 
 import codecs
-import contextlib
-import csv
 import errno
-import json
 import os
 import pathlib
 import stat
-import tempfile
 from dataclasses import dataclass, field
 
 # A label file of 10,000 boxes takes about 3 MB; far more is an attack or an accident.
 TEXT_LIMIT = 64 * 2**20
-RECEIVED_LENGTH = 160
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -22,53 +17,6 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-
-
-# Writing ------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def write_atomically(path):
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well.
-
-    The temporary name keeps the suffix, because writers choose a format by it. On an error the
-    temporary file is removed and whatever stood at `path` stays as it was.
-    """
-    path = pathlib.Path(path)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem[:40]}-", suffix="".join(path.suffixes), dir=path.parent
-    )
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    try:
-        # mkstemp gives 0600; the result gets what a plain open() would have given.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_csv(path, header, rows):
-    """Write a CSV file (UTF-8, one header line), or leave the old one; None is an empty field."""
-    with (
-        write_atomically(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors="surrogatepass") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_json(path, value):
-    """Write `value` as an indented JSON file (UTF-8), or leave the old one."""
-    with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-# Finding and reading ------------------------------------------------------------------------------
 
 
 class OutsideFolderError(ValueError):
@@ -224,17 +172,3 @@ def decoded(data):
     if data[1:2] == b"\0" or data[:1] == b"\0":
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
     return data.decode("utf-8")
-
-
-# Text of one line ---------------------------------------------------------------------------------
-
-
-def one_line(text):
-    """`text` as it is, or its escaped form where a control character would break the line."""
-    text = str(text)
-    return text if text.isprintable() else repr(text)
-
-
-def shortened(text):
-    text = one_line(text)
-    return text if len(text) <= RECEIVED_LENGTH else text[:RECEIVED_LENGTH] + "…"

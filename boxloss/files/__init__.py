@@ -1,0 +1,39 @@
+"""Files: written whole or not at all, found only inside a folder, named in one line."""
+
+from boxloss.files.outputs import Output, output
+from boxloss.files.reading import (
+    OutsideFolderError,
+    Tree,
+    decoded,
+    existing,
+    existing_folder,
+    inside,
+    open_regular,
+    read_bytes,
+    walk,
+)
+from boxloss.files.tables import id_of, plain_text, read_csv, write_csv
+from boxloss.files.text import one_line, shortened
+from boxloss.files.writing import write_atomically, write_json
+
+__all__ = [
+    "Output",
+    "OutsideFolderError",
+    "Tree",
+    "decoded",
+    "existing",
+    "existing_folder",
+    "id_of",
+    "inside",
+    "one_line",
+    "open_regular",
+    "output",
+    "plain_text",
+    "read_bytes",
+    "read_csv",
+    "shortened",
+    "walk",
+    "write_atomically",
+    "write_csv",
+    "write_json",
+]

@@ -1,0 +1,14 @@
+"""Texts of strangers in one line of a message."""
+
+RECEIVED_LENGTH = 160
+
+
+def one_line(text):
+    """`text` as it is, or its escaped form where a control character would break the line."""
+    text = str(text)
+    return text if text.isprintable() else repr(text)
+
+
+def shortened(text):
+    text = one_line(text)
+    return text if len(text) <= RECEIVED_LENGTH else text[:RECEIVED_LENGTH] + "…"
