@@ -15,7 +15,7 @@ from boxloss.cli.pairing import (
 )
 from boxloss.files import existing, existing_folder
 
-HELP = "Measure a detector or its results: COCO metrics, errors of each box."
+HELP = "Measure a detector or its results: COCO metrics, box errors."
 EPILOG = """examples:
   boxloss evaluate runs/first --images photos --annotations photos.json
   boxloss evaluate runs/first --images VOC/JPEGImages \\
