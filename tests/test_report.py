@@ -267,7 +267,7 @@ def test_the_page_holds_the_numbers_and_no_markup_of_a_name(tmp_path):
     data = page_data(page)
     assert data["title"] == HOSTILE and HOSTILE in data["classes"]
     np.testing.assert_allclose(
-        [np.nan if e is None else e for e in data["rows"]["error"]],
+        [np.nan if e is None else e for e in data["rows"]["error"][: len(report)]],
         [np.nan if r["box_error"] is None else r["box_error"] for r in report.rows],
         rtol=1e-6,
     )
@@ -385,9 +385,11 @@ def test_compared_rows_are_joined_by_annotation(tmp_path):
     now = boxloss.BoxReport.from_coco(truth, results, score_threshold=0.5)
     before = boxloss.BoxReport.from_coco(truth, results[1:2], title="old")
     data = page_data(now.to_html(tmp_path / "page", compare=before))["compare"]
-    kinds = [None if kind is None else evaluation.KINDS[kind] for kind in data["kind"]]
-    assert kinds == ["miss", "ok", "miss", None] and data["title"] == "old"
-    assert data["error"][1] == pytest.approx(before.rows[1]["box_error"], rel=1e-6)
+    rows, count = data["rows"], len(before)
+    kinds = [evaluation.KINDS[kind] for kind in rows["kind"][:count]]
+    assert kinds == ["miss", "ok", "miss"] and data["title"] == "old"
+    assert rows["annotation"][:count] == [row["annotation_id"] for row in before.rows]
+    assert rows["error"][1] == pytest.approx(before.rows[1]["box_error"], rel=1e-6)
 
 
 def test_numbers_that_a_caller_adds_become_columns(tmp_path):
@@ -423,7 +425,7 @@ def test_explore_makes_the_page_from_a_peer_s_output_alone(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert status == 0 and printed["rows"] == 4 and printed["kinds"]["ok"] == 2
     data = page_data(tmp_path / "page" / "index.html")
-    assert data["loss"] == "giou" and all(data["rows"]["picture"])
+    assert data["loss"] == "giou" and data["rows"]["picture"] == [1, 1, 1, 1, 0, 0]
     assert (tmp_path / "page" / "boxes.csv").is_file()
 
 
@@ -464,7 +466,9 @@ def test_explore_adds_what_a_run_tells_of_its_boxes(tmp_path, capsys):
     content = page_data(tmp_path / "page" / "index.html")
     place = content["rows"]["annotation"].index(12)
     column = content["extra"]["history_mean_error"]
-    assert column[place] == 0.5 and column.count(None) == len(column) - 1
+    # Every row of that box has it, and no other.
+    assert column[place] == 0.5
+    assert [c == 0.5 for c in column] == [a == 12 for a in content["rows"]["annotation"]]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--truth", "a.json"], ["run", "--truth", "a.json"]])

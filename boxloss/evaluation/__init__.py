@@ -15,6 +15,7 @@ from boxloss.evaluation.detections import Detections
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics
 from boxloss.evaluation.opened import OpenTruth, open_truth
+from boxloss.evaluation.points import lost_points
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import KINDS, best_threshold, error_rows, error_table
 from boxloss.evaluation.truth import Truth
@@ -32,6 +33,7 @@ __all__ = [
     "coco_metrics",
     "error_rows",
     "error_table",
+    "lost_points",
     "match",
     "open_truth",
     "read_box_history",

@@ -1,5 +1,8 @@
 """What kind of error a detection is: TIDE's six, each detection and each true box in one place."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from boxloss.evaluation.grouping import groups
@@ -9,32 +12,67 @@ KINDS = ("ok", "loc", "cls", "both", "dupe", "bkg", "miss")
 BACKGROUND_IOU = 0.1  # TIDE's: below it a detection touches nothing
 
 
-def classify(truth, detections, matches, iou_threshold, score_threshold):
-    """[(kind, true box or -1, detection or -1, whether it is the true box's own row)].
+class Candidate(NamedTuple):
+    """A row that the table has for every threshold t with low < t <= high.
 
-    First one for each true box that counts, then one for each false detection that is not already
-    beside a true box. A true box that no detection found takes the best detection that nearly did:
-    right place with the wrong class, or right class and not quite the place.
+    true, found: positions of the true box and of the detection, -1 without one. own: whether it is
+    the row of the true box.
     """
-    there = matches.used & (detections.score >= score_threshold)
-    found_by = np.where(matches.detection_of >= 0, matches.detection_of, 0)
-    found = (matches.detection_of >= 0) & np.append(there, False)[found_by]
-    kinds, near = _false_kinds(truth, detections, matches, there, iou_threshold)
-    beside = _nearly_found(detections, found, kinds, near)
-    pairs = []
+
+    kind: str
+    true: int
+    found: int
+    own: bool
+    low: float
+    high: float
+
+
+def classify(truth, detections, matches, iou_threshold, score_threshold):
+    """The `candidates` that are there at a threshold, each as (kind, true, found, own)."""
+    return [
+        candidate[:4]
+        for candidate in candidates(truth, detections, matches, iou_threshold)
+        if candidate.low < score_threshold <= candidate.high
+    ]
+
+
+def candidates(truth, detections, matches, iou_threshold):
+    """All rows of all thresholds: of each true box that counts, then of each false detection.
+
+    A threshold never changes what a detection above it is. The matching goes from the best score
+    down, so whoever matched a true box had no use for those below; and the kind of a false
+    detection follows from its overlaps alone. What a threshold decides is only which detections are
+    there. So every row has one range of thresholds, and the error table, the curves and the page,
+    whose threshold is dragged, all choose from this one list.
+
+    A true box has up to four rows in turn: the detection that matched it, then the best one that
+    nearly found it (right class and nearly the place, then right place with the wrong class), then
+    none. A detection that stands beside a true box has no row of its own meanwhile.
+    """
+    kinds, near = false_kinds(truth, detections, matches, matches.used, iou_threshold)
+    nearly = _nearly_found(detections, kinds, near)
+    rows, beside = [], {}
     for true in np.flatnonzero(~truth.ignored).tolist():
-        if found[true]:
-            pairs.append(("ok", true, int(matches.detection_of[true]), True))
-        elif true in beside:
-            pairs.append((kinds[beside[true]], true, beside[true], True))
-        else:
-            pairs.append(("miss", true, -1, True))
-    taken = set(beside.values())
-    pairs += [(kinds[d], near[d], d, False) for d in kinds if d not in taken]
-    return pairs
+        found = int(matches.detection_of[true])
+        choices = [("ok", found)] if found >= 0 else []
+        choices += [(kinds[d], d) for d in nearly.get(true, ())]
+        highest = -math.inf  # at thresholds up to here a choice before this one is there
+        for kind, d in choices:
+            score = float(detections.score[d])
+            if score > highest:
+                rows.append(Candidate(kind, true, d, True, highest, score))
+                if kind != "ok":
+                    beside[d] = highest
+                highest = score
+        rows.append(Candidate("miss", true, -1, True, highest, math.inf))
+    for d, kind in kinds.items():
+        high = min(float(detections.score[d]), beside.get(d, math.inf))
+        if high > -math.inf:
+            rows.append(Candidate(kind, near[d], d, False, -math.inf, high))
+    return rows
 
 
-def _false_kinds(truth, detections, matches, there, iou_threshold):
+def false_kinds(truth, detections, matches, there, iou_threshold):
     """({detection: kind}, {detection: the true box it is about, or -1}) of false detections."""
     kinds, near = {}, {}
     counted = np.flatnonzero(~truth.ignored)
@@ -72,13 +110,16 @@ def _kind(overlap, alike, iou_threshold):
     return "both", best
 
 
-def _nearly_found(detections, found, kinds, near):
-    """{true box: detection} for boxes that nobody found: loc before cls, best score first."""
+def _nearly_found(detections, kinds, near):
+    """{true box: its best loc detection, then its best cls detection}, as far as there are any."""
     order = sorted(
-        (d for d in kinds if kinds[d] in ("loc", "cls") and not found[near[d]]),
+        (d for d in kinds if kinds[d] in ("loc", "cls")),
         key=lambda d: (kinds[d] == "cls", -detections.score[d], d),
     )
-    beside = {}
+    best = {}
     for d in order:
-        beside.setdefault(near[d], d)
-    return beside
+        best.setdefault((near[d], kinds[d]), d)
+    nearly = {}
+    for (true, _), d in best.items():
+        nearly.setdefault(true, []).append(d)
+    return nearly

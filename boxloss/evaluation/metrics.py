@@ -1,5 +1,7 @@
 """COCO's metrics, by faster-coco-eval."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from boxloss.evaluation.detections import Detections, DetectionsLike
@@ -22,14 +24,58 @@ def coco_metrics(truth: TruthLike, detections: DetectionsLike) -> dict[str, floa
     counted = ~truth.ignored
     if not counted.any():
         return dict.fromkeys(NAMES)
-    stats = _stats(truth, detections)
+    return _named(_evaluator(truth, detections).stats)
+
+
+class Details(NamedTuple):
+    """COCO's metrics, divided.
+
+    metrics: as `coco_metrics`. classes, sizes: {"AP": list, "AP50": list} by class (in the order of
+    the truth) and by small, medium, large; None where there is no true box. curves: for each class
+    the precision at the 101 recalls 0, 0.01, ... 1 at IoU 0.5, or None.
+    """
+
+    metrics: dict[str, float | None]
+    classes: dict[str, list[float | None]]
+    sizes: dict[str, list[float | None]]
+    curves: list[list[float] | None]
+
+
+def coco_details(truth: Truth, detections: Detections) -> Details:
+    """The metrics by class and by size, and the precision-recall curves, from one evaluation."""
+    names = len(truth.class_names)
+    if truth.ignored.all():
+        nothing = {"AP": [None] * names, "AP50": [None] * names}
+        sizes = {"AP": [None] * 3, "AP50": [None] * 3}
+        return Details(dict.fromkeys(NAMES), nothing, sizes, [None] * names)
+    evaluator = _evaluator(truth, detections)
+    # IoU thresholds, recalls, classes, areas (all, small, medium, large); the most detections.
+    precision = np.asarray(evaluator.eval["precision"])[..., -1]
+    by_class = [precision[:, :, label, 0] for label in range(names)]
+    by_size = [precision[..., 1 + size] for size in range(3)]
+    return Details(
+        _named(evaluator.stats),
+        {"AP": [_mean(p) for p in by_class], "AP50": [_mean(p[0]) for p in by_class]},
+        {"AP": [_mean(p) for p in by_size], "AP50": [_mean(p[0]) for p in by_size]},
+        [None if (p[0] < 0).any() else p[0].tolist() for p in by_class],
+    )
+
+
+def _named(stats):
+    """{name: value} of COCO's list of twelve, None for its -1."""
     return {
         name: None if stats[place] < 0 else float(stats[place])
         for name, place in zip(NAMES, PLACES, strict=True)
     }
 
 
-def _stats(truth, detections):
+def _mean(precision):
+    """The mean where there are true boxes; COCO's evaluator writes -1 where there are none."""
+    precision = precision[precision >= 0]
+    return float(precision.mean()) if precision.size else None
+
+
+def _evaluator(truth, detections):
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError:
@@ -82,7 +128,7 @@ def _stats(truth, detections):
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
-    return np.asarray(evaluator.stats)
+    return evaluator
 
 
 def _silent(*_):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boxloss.evaluation.detections import Detections, DetectionsLike
-from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, classify
+from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, candidates, classify
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.row import Row, size_of
 from boxloss.evaluation.truth import Truth, TruthLike
@@ -15,7 +15,7 @@ from boxloss.types import Entry
 if TYPE_CHECKING:
     from boxloss.losses import BoxLoss
 
-__all__ = ["BACKGROUND_IOU", "KINDS", "best_threshold", "error_rows", "error_table"]
+__all__ = ["BACKGROUND_IOU", "KINDS", "all_rows", "best_threshold", "error_rows", "error_table"]
 
 
 def error_table(
@@ -62,6 +62,15 @@ def error_rows(
     rows = [_row(truth, detections, *pair) for pair in pairs]
     measure(rows, None if loss is None else box_loss(loss))
     return rows
+
+
+def all_rows(
+    truth: Truth, detections: Detections, matches: Matches, iou_threshold: float = 0.5
+) -> tuple[list[Row], list[tuple[float, float]]]:
+    """The unmeasured rows of every threshold, and the thresholds (low, high] of each."""
+    found = candidates(truth, detections, matches, iou_threshold)
+    rows = [_row(truth, detections, *candidate[:4]) for candidate in found]
+    return rows, [(candidate.low, candidate.high) for candidate in found]
 
 
 def best_threshold(truth: Truth, detections: Detections, matches: Matches) -> float:

@@ -95,6 +95,7 @@ class BoxReport:
         dropped=None,
         pairing=None,
         told=(),
+        source=None,
     ):
         self.rows, self.images, self._pictures = rows, images, pictures
         self.class_names, self.category_ids = list(class_names), list(category_ids)
@@ -104,6 +105,7 @@ class BoxReport:
         self.dropped |= dropped or {}
         self.pairing, self.told = pairing, list(told)
         self._subtitle = None
+        self.source = source  # all detections, where they are known: a `coco.Source`
 
     @classmethod
     def _of(cls, **parts):

@@ -1,5 +1,7 @@
 """Reports from COCO truth and results, and a report as a COCO dict."""
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from boxloss import evaluation
 from boxloss.datasets import DataSet, read_image
 from boxloss.evaluation.matching import match
@@ -7,6 +9,17 @@ from boxloss.evaluation.opened import open_truth
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import best_threshold, box_loss, measure
 from boxloss.files import existing_folder, inside
+
+if TYPE_CHECKING:
+    from boxloss.losses import BoxLoss
+
+
+class Source(NamedTuple):
+    """What a report was made from: all detections, also those below its threshold."""
+
+    truth: evaluation.Truth
+    detections: evaluation.Detections
+    loss: "BoxLoss | None"
 
 
 def report_of_coco(
@@ -28,6 +41,7 @@ def report_of_coco(
         "dropped": dropped,
         "pairing": detections.pairing(),
         "told": detections.told(truth),
+        "source": Source(truth, detections, loss),
     }
 
 

@@ -9,7 +9,10 @@ import numpy as np
 from boxloss.evaluation.kinds import KINDS
 from boxloss.evaluation.row import COLUMNS, SIDES, SIZES
 from boxloss.report.page.crops import crop_of
+from boxloss.report.page.diagnosis import diagnosis_of
+from boxloss.report.page.thresholds import rows_of_all_thresholds
 
+EXACT = 17  # significant digits that keep every float64
 COLOUR_LIMIT = 0.15  # share of a side at which colours saturate, as in `drawing`
 KNOWN = {
     *COLUMNS,
@@ -21,67 +24,101 @@ KNOWN = {
 def page_content(report, title, pictured, cropped, compare=None, sort=None):
     """The dict that the page's script reads.
 
-    report: a BoxReport. pictured: for each image whether images/<i>.jpg exists; cropped: the same
-    for each row and crops/<i>.jpg. compare: another BoxReport on the same images, joined by image
-    and annotation. sort: the column that the page sorts by first.
+    report: a BoxReport. pictured: for each image whether images/<i>.jpg exists; cropped: for each
+    row of the report whether crops/<i>.jpg does. compare: another BoxReport on the same images,
+    joined by file name and annotation. sort: the column that the page sorts by first.
     """
-    rows, images = report.rows, report.images
-    image_at = {image["id"]: i for i, image in enumerate(images)}
-    class_at = {name: i for i, name in enumerate(report.class_names)}
+    rows, ranges, floor = rows_of_all_thresholds(report)
     terms = list(dict.fromkeys(name for row in rows for name in row.terms))
-    errors = [row.box_error for row in rows if _number(row.box_error) is not None]
-    placed = [image_at[row.image_id] for row in rows]
+    class_at = {name: i for i, name in enumerate(report.class_names)}
     content = {
         "title": title,
         "subtitle": report.subtitle(),
+        "threshold": _number(report.score_threshold, EXACT),
+        "floor": _number(floor, EXACT),
+        "iou_threshold": report.iou_threshold,
         "loss": report.loss or "none",
         "limit": COLOUR_LIMIT,
-        "largest": float(max(errors, default=1.0)) or 1.0,
+        "largest": _largest(report.rows),
         "sort": sort or "error",
         "classes": report.class_names,
         "categories": report.category_ids,
+        "dropped": report.dropped,
         "images": [
             {
-                "id": image["id"],
-                "file_name": image["file_name"],
-                "width": image["width"],
-                "height": image["height"],
+                **{key: image[key] for key in ("id", "file_name", "width", "height")},
                 "picture": bool(pictured[i]),
             }
-            for i, image in enumerate(images)
+            for i, image in enumerate(report.images)
         ],
         "rows": {
-            "image": placed,
-            "own": [int(row.about == "truth") for row in rows],
-            "annotation": [row.annotation_id for row in rows],
-            "detection": [row.detection for row in rows],
+            **_columns(rows, ranges, {image["id"]: i for i, image in enumerate(report.images)}),
             "class": [class_at[row.class_name] for row in rows],
             "predicted": [class_at.get(row.prediction_class, -1) for row in rows],
-            "kind": [KINDS.index(row.kind) for row in rows],
-            "size": [SIZES.index(row.size) for row in rows],
-            "score": [_number(row.score) for row in rows],
             "truth": _flat(row.truth for row in rows),
-            "prediction": _flat(row.prediction for row in rows),
-            "sides": _flat(row.error for row in rows),
-            "iou": [_number(row.iou) for row in rows],
-            "error": [_number(row.box_error) for row in rows],
-            "crop": [
-                number
-                for row, i in zip(rows, placed, strict=True)
-                for number in crop_of(row, images[i]["width"], images[i]["height"])
-            ],
-            "picture": [int(here) for here in cropped],
+            # Of the report's own rows alone: the others are cut out of the image by the browser.
+            "crop": _crops(report),
+            "picture": [int(here) for here in cropped] + [0] * (len(rows) - len(cropped)),
         },
         "terms": {name: [_number(row.terms.get(name)) for row in rows] for name in terms},
         "extra": _extra(rows),
         "proposal": _proposal(rows, class_at),
-        "compare": None if compare is None else _aligned(rows, compare),
+        "diagnosis": diagnosis_of(report),
+        "compare": None if compare is None else _other(report, compare, class_at),
     }
     # A name for these rows in these images: review marks in the browser are kept under it.
-    keys = [[row.file_name, row.annotation_id, row.detection] for row in rows]
+    keys = [[row.file_name, row.annotation_id, row.detection] for row in report.rows]
     text = json.dumps([title, report.loss, keys], sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     return {"fingerprint": digest.hexdigest()[:16], **content}
+
+
+def _crops(report):
+    """[x, y, width, height] of each row of the report, one after another."""
+    sizes = {image["id"]: (image["width"], image["height"]) for image in report.images}
+    return [n for row in report.rows for n in crop_of(row, *sizes[row.image_id])]
+
+
+def _largest(rows):
+    """The length of a full bar: the largest box error, 1 where there is none."""
+    errors = [row.box_error for row in rows if _number(row.box_error) is not None]
+    return float(max(errors, default=1.0)) or 1.0
+
+
+def _columns(rows, ranges, image_at):
+    """What the rows of this report and of one that it is compared with have in common."""
+    return {
+        "image": [image_at[row.image_id] for row in rows],
+        "own": [int(row.about == "truth") for row in rows],
+        "annotation": [row.annotation_id for row in rows],
+        "detection": [row.detection for row in rows],
+        "kind": [KINDS.index(row.kind) for row in rows],
+        "size": [SIZES.index(row.size) for row in rows],
+        "score": [_number(row.score) for row in rows],
+        "prediction": _flat(row.prediction for row in rows),
+        "iou": [_number(row.iou) for row in rows],
+        "error": [_number(row.box_error) for row in rows],
+        # To the last bit: a rounded end would move a row to the other side of its own score.
+        "low": [_number(low, EXACT) for low, _ in ranges],
+        "high": [_number(high, EXACT) for _, high in ranges],
+    }
+
+
+def _other(report, other, class_at):
+    """The rows of all thresholds of another report, in the images of this one."""
+    place = {str(image["file_name"]): i for i, image in enumerate(report.images)}
+    image_at = {image["id"]: place.get(str(image["file_name"]), -1) for image in other.images}
+    rows, ranges, _ = rows_of_all_thresholds(other)
+    return {
+        "title": other.title,
+        "threshold": _number(other.score_threshold, EXACT),
+        "diagnosis": diagnosis_of(other),
+        "rows": {
+            **_columns(rows, ranges, image_at),
+            "class": [class_at.get(row.class_name, -1) for row in rows],
+            "predicted": [class_at.get(row.prediction_class, -1) for row in rows],
+        },
+    }
 
 
 def as_json(content):
@@ -135,25 +172,4 @@ def _proposal(rows, class_at):
         "action": [row.extra.get("correction") for row in rows],
         "class": [class_at.get(row.extra.get("corrected_class"), -1) for row in rows],
         "box": _flat([row.extra.get(f"corrected_{side}") for side in SIDES] for row in rows),
-    }
-
-
-def _aligned(rows, other):
-    """The other report's rows of the same true boxes, in the order of `rows`."""
-    found = {
-        (str(row.file_name), str(row.annotation_id)): row
-        for row in other.rows
-        if row.about == "truth"
-    }
-    pairs = [
-        found.get((str(row.file_name), str(row.annotation_id))) if row.about == "truth" else None
-        for row in rows
-    ]
-    return {
-        "title": other.title,
-        "kind": [None if row is None else KINDS.index(row.kind) for row in pairs],
-        "error": [row and _number(row.box_error) for row in pairs],
-        "iou": [row and _number(row.iou) for row in pairs],
-        "score": [row and _number(row.score) for row in pairs],
-        "prediction": _flat(row and row.prediction for row in pairs),
     }
