@@ -58,6 +58,7 @@ def run(args):
     with open_out(args, ("index.html", "boxes.csv"), out):
         report = report_of(args, args.run or args.detections, args.title)
         known = report.add_history(args.history) if args.history else None
+        suspected = add_labels(report, args) if args.run is None else None
         other = report_of(args, args.compare, None) if args.compare else None
         common = None if other is None else images_in_common(report, other)
         page = report.to_html(out, compare=other, worst=args.worst)
@@ -76,6 +77,7 @@ def run(args):
         "score_threshold": report.score_threshold,
         "seconds": round(seconds, 3),
         **({} if known is None else {"with_history": known}),
+        **({} if suspected is None else {"suspected_labels": suspected}),
         **({} if common is None else {"images_in_common": common}),
     }
 
@@ -137,3 +139,16 @@ def images_in_common(report, other):
             file=sys.stderr,
         )
     return common
+
+
+def add_labels(report, args):
+    """Add the labels that look wrong by these detections; how many, None without an audit."""
+    from boxloss.audit import LabelAudit
+
+    try:
+        audit = LabelAudit(
+            args.truth, args.detections, args.images, part=args.part, **pairing_of(args)
+        )
+    except ValueError:  # no detection is sure enough to judge labels by
+        return None
+    return report.add_labels(audit.suspects())

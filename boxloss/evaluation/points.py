@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from boxloss.evaluation.detections import Detections, DetectionsLike
 from boxloss.evaluation.kinds import KINDS, false_kinds
 from boxloss.evaluation.matching import Matches, match
-from boxloss.evaluation.detections import Detections, DetectionsLike
 from boxloss.evaluation.truth import Truth, TruthLike
 
 MAX_DETECTIONS = 100  # per image, as TIDE; more where an image has more true boxes

@@ -12,7 +12,7 @@ from boxloss.evaluation.detections import DetectionsLike
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.truth import TruthLike
 from boxloss.files import write_atomically
-from boxloss.report import coco, run
+from boxloss.report import coco, labels, run
 from boxloss.report.page import write_page
 from boxloss.types import ArrayLike, Entry, PathLike, Pictures
 
@@ -104,7 +104,8 @@ class BoxReport:
         self.problems, self.dropped = list(problems), {"images": 0, "boxes": 0, "detections": 0}
         self.dropped |= dropped or {}
         self.pairing, self.told = pairing, list(told)
-        self._subtitle = None
+        self.heading = None
+        self.labels = None  # what `add_labels` added, by box and by detection
         self.source = source  # all detections, where they are known: a `coco.Source`
 
     @classmethod
@@ -192,7 +193,7 @@ class BoxReport:
         report = cls._of(
             title=title, iou_threshold=0.5, **coco.report_of_rows(rows, truth, images, loss)
         )
-        report._subtitle = subtitle
+        report.heading = subtitle
         return report
 
     def add_history(self, history: PathLike) -> int:
@@ -211,6 +212,15 @@ class BoxReport:
     def rows(self, rows: Iterable[Row | Mapping[str, Any]]) -> None:
         self._rows = [Row.of(row) for row in rows]
 
+    def add_labels(self, suspects: list[Row]) -> int:
+        """Add which labels look wrong: the page's tab Labels shows them with their corrections.
+
+        suspects: rows of an audit of the same truth and detections, such as
+        `LabelAudit(...).suspects()`. Boxes are known by image and annotation, missing labels by
+        their detection. Returns how many are on the page.
+        """
+        return labels.add_labels(self, suspects)
+
     # What it gives --------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -226,8 +236,8 @@ class BoxReport:
         return {kind: kinds.count(kind) for kind in evaluation.KINDS}
 
     def subtitle(self) -> str:
-        if self._subtitle is not None:
-            return self._subtitle
+        if self.heading is not None:
+            return self.heading
         counts = self.counts()
         parts = [f"loss {self.loss}", f"found from IoU {self.iou_threshold:g}"]
         if self.score_threshold is not None:

@@ -34,8 +34,10 @@ def open_page(browser, reports):
     """A function that opens a page; at the end nothing may have gone wrong in any of them."""
     wrong, contexts = [], []
 
-    def open_one(which="page", **options):
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    def open_one(which="page", address="#tab=boxes", folder=None, **options):
+        options = {"viewport": {"width": 1440, "height": 900}, **options}
+        context = browser.new_context(**options)
+        context.set_default_timeout(5000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda m: m.type in ("error", "warning") and wrong.append(m.text))
@@ -46,7 +48,7 @@ def open_page(browser, reports):
             "request",
             lambda r: r.url.startswith(("file:", "blob:")) or wrong.append(r.url),
         )
-        page.goto((reports[0] / which / "index.html").as_uri())
+        page.goto(((folder or reports[0] / which) / "index.html").as_uri() + address)
         page.wait_for_selector("html[data-ready]")
         return page
 

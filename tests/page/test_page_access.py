@@ -195,7 +195,7 @@ def test_texts_from_right_to_left_do_not_turn_the_numbers_beside_them(browser, t
         category["name"] = "\u202e" + category["name"]
     BoxReport.from_coco(truth, results, loss=None).to_html(tmp_path / "page")
     page = browser.new_page()
-    page.goto((tmp_path / "page" / "index.html").as_uri())
+    page.goto((tmp_path / "page" / "index.html").as_uri() + "#tab=boxes")
     page.wait_for_selector("html[data-ready]")
     first_row(page).locator(".picture").click()
     predicted = page.locator("#viewer-facts dt", has_text="predicted").locator("xpath=../dd[3]")

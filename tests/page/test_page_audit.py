@@ -33,6 +33,7 @@ def test_a_proposed_box_is_drawn_in_a_dash_of_its_own_where_it_should_be(open_pa
         })"""
     )
     assert len(set(dashes)) == 4
+    page.click("#help")
     assert page.locator("#legend-proposal").is_visible()
 
 
@@ -103,5 +104,7 @@ def test_a_proposal_stays_in_its_row_in_a_narrow_window(open_page):
 def test_other_pages_speak_of_no_proposal(open_page):
     page = open_page()
     assert not page.locator("#suspect-field").is_visible()
+    page.click("#help")
+    assert page.locator("#help-box .legend").is_visible()
     assert not page.locator("#legend-proposal").is_visible()
     assert page.locator("path.proposal, .suspect, .propose").count() == 1  # the legend's own

@@ -33,7 +33,7 @@ def page_content(report, title, pictured, cropped, compare=None, sort=None):
     class_at = {name: i for i, name in enumerate(report.class_names)}
     content = {
         "title": title,
-        "subtitle": report.subtitle(),
+        "subtitle": report.heading,
         "threshold": _number(report.score_threshold, EXACT),
         "floor": _number(floor, EXACT),
         "iou_threshold": report.iou_threshold,
@@ -145,7 +145,8 @@ def _flat(boxes):
     """Corners one after another; four None where one is missing."""
     flat = []
     for corners in boxes:
-        box = [_number(corner, 7) for corner in corners or [None]]
+        # Ten digits: the page subtracts corners, and the difference shows six.
+        box = [_number(corner, 10) for corner in corners or [None]]
         flat += [None] * 4 if None in box else box
     return flat
 

@@ -5,6 +5,7 @@ import numpy as np
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.metrics import coco_details
 from boxloss.evaluation.points import lost_points
+from boxloss.evaluation.table import best_threshold
 
 GRID = np.arange(101) / 100  # confidence thresholds of the curves
 
@@ -12,8 +13,8 @@ GRID = np.arange(101) / 100  # confidence thresholds of the curves
 def diagnosis_of(report):
     """The dict `PAGE.diagnosis`, or None where the report does not know all detections.
 
-    points: see `lost_points`. metrics, classes, sizes, curves: see `coco_details`; None where
-    faster-coco-eval is not installed. precision, recall: at the confidences 0, 0.01, ... 1.
+    best: the confidence with the best F1. points: see `lost_points`. metrics, classes, sizes,
+    curves: see `coco_details`; None where faster-coco-eval is not installed. precision, recall: at the confidences 0, 0.01, ... 1.
     """
     if report.source is None:
         return None
@@ -23,7 +24,9 @@ def diagnosis_of(report):
     except ValueError:
         details = dict.fromkeys(("metrics", "classes", "sizes", "curves"))
     precision, recall = over_confidence(truth, detections, report.iou_threshold)
+    matches = match(truth, detections, report.iou_threshold)
     return {
+        "best": best_threshold(truth, detections, matches),
         "points": lost_points(truth, detections, report.iou_threshold),
         **details,
         "precision": precision,

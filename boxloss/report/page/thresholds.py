@@ -11,6 +11,7 @@ from typing import NamedTuple
 from boxloss.evaluation.matching import match
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import all_rows, measure
+from boxloss.report.labels import label_of
 
 MOST_OTHERS = 20_000  # rows of other thresholds, beside those of the true boxes: about 3 MB
 
@@ -37,7 +38,7 @@ def rows_of_all_thresholds(report):
     own = {_key(row) for row in report.rows}
     others = [(row, span) for row, span in zip(rows, ranges, strict=True) if _key(row) not in own]
     measure([row for row, _ in others], loss)
-    _complete([row for row, _ in others], report.rows)
+    _complete([row for row, _ in others], report)
     always = (-math.inf, math.inf)
     return RowsOfAll(
         report.rows + [row for row, _ in others],
@@ -66,11 +67,15 @@ def _key(row):
     return row.about, row.image_id, row.annotation_id, row.detection, row.kind
 
 
-def _complete(others, rows):
+def _complete(others, report):
     """Give the rows of other thresholds the terms and added columns that the report's rows have."""
-    added = {(row.image_id, row.annotation_id): row.extra for row in rows if not _false(row)}
-    terms = next((row.terms for row in rows), {})
+    added = {_box(row): row.extra for row in report.rows if not _false(row)}
+    terms = next((row.terms for row in report.rows), {})
     for row in others:
         row.terms = {name: row.terms.get(name) for name in terms}
-        if not _false(row):
-            row.extra = dict(added.get((row.image_id, row.annotation_id), {}))
+        row.extra = {} if _false(row) else dict(added.get(_box(row), {}))
+        row.extra |= label_of(report, row)
+
+
+def _box(row):
+    return row.image_id, row.annotation_id

@@ -6,7 +6,8 @@ import { N } from "./data.js";
 import { $, make, makeSvg, refill } from "./dom.js";
 import { extent, format, mean, quantile } from "./numbers.js";
 import { diverging } from "./picture.js";
-import { FILTER, listeners, passes, select } from "./select.js";
+import { FILTER, listeners, passesBut, select } from "./select.js";
+import { here } from "./thresholds.js";
 
 const MAP = {
   x: "extra:history_std_error",
@@ -18,7 +19,7 @@ const MAP_CELLS = [52, 30];
 const MAP_SIZE = [620, 320];
 const MAP_MARGIN = { left: 46, right: 8, top: 8, bottom: 34 };
 
-/** Rows that have both numbers, and the ranges of these. */
+/** Rows of any threshold that have both numbers, and the ranges of these. */
 const mapped = (() => {
   if (!COLUMNS.has(MAP.x) || !COLUMNS.has(MAP.y)) return null;
   const [x, y] = [COLUMNS.get(MAP.x).values, COLUMNS.get(MAP.y).values];
@@ -37,7 +38,10 @@ const mapped = (() => {
 const REGIONS = (() => {
   if (!mapped) return [];
   const third = (values) => {
-    const sorted = mapped.rows.map((i) => values[i]).sort((a, b) => a - b);
+    const sorted = mapped.rows
+      .filter((i) => here[i])
+      .map((i) => values[i])
+      .sort((a, b) => a - b);
     const limit = quantile(sorted, 2 / 3);
     return [sorted.findLast((value) => value < limit) ?? -Infinity, limit];
   };
@@ -81,13 +85,10 @@ function meanOf(key, rows) {
 
 function drawMap() {
   if (!mapped || !$("cartography").open) return;
-  const outside = (key) => key === MAP.x || key === MAP.y;
-  const held = [...FILTER.ranges].filter(([key]) => outside(key));
-  held.forEach(([key]) => FILTER.ranges.delete(key));
-  const kept = mapped.rows.filter((i) => passes(i));
-  held.forEach(([key, range]) => FILTER.ranges.set(key, range));
+  const there = mapped.rows.filter((i) => here[i]);
+  const kept = there.filter(passesBut(`range:${MAP.x}`, `range:${MAP.y}`));
   const what = "Mean error against its spread over the epochs";
-  const label = `${what}, ${mapped.rows.length} boxes; the table has the numbers`;
+  const label = `${what}, ${there.length} boxes; the table has the numbers`;
   const svg = makeSvg("svg", {
     viewBox: `0 0 ${MAP_SIZE.join(" ")}`,
     role: "img",
@@ -107,7 +108,7 @@ function drawMap() {
     (MAP_SIZE[0] - left - right) / MAP_CELLS[0],
     (MAP_SIZE[1] - top - bottom) / MAP_CELLS[1],
   ];
-  const all = mapCells(mapped.rows);
+  const all = mapCells(there);
   const largest = Math.max(...[...all.values()].map((rows) => rows.length));
   const square = (cell, rows, name) => {
     const [x, y] = [cell % MAP_CELLS[0], Math.floor(cell / MAP_CELLS[0])];

@@ -1,80 +1,79 @@
 // @ts-check
 // Filters as chips and check boxes, each with how many rows it would show.
-import { KINDS, KIND_WORDS, N, PAGE, SIZES, SUSPECTS, suspectOf } from "./data.js";
+import { KINDS, KIND_LABELS, KIND_WORDS, PAGE } from "./data.js";
 import { $, $$, focusedElement, make } from "./dom.js";
-import { VERDICTS, verdictOf } from "./other.js";
-import { MARKS, markOf } from "./review.js";
-import { FILTER, passes, select } from "./select.js";
+import { GROUPS } from "./groups.js";
+import { FILTER, countsOf, select } from "./select.js";
 
-export function toggleFilter(name, value) {
-  const chosen = FILTER[name];
-  if (chosen.has(value)) chosen.delete(value);
-  else chosen.add(value);
+const SHOWN = ["kinds", "causes", "sizes", "verdicts", "marks", "suspects"];
+
+export function toggleFilter(name, code) {
+  const chosen = FILTER.chosen[name];
+  if (chosen.has(code)) chosen.delete(code);
+  else chosen.add(code);
   select();
 }
 
-function countBy(name, valueOf) {
-  const counts = new Map();
-  for (let i = 0; i < N; i++)
-    if (passes(i, name)) counts.set(valueOf(i), (counts.get(valueOf(i)) || 0) + 1);
-  return counts;
+function chipOf(name, word, code, count) {
+  const on = FILTER.chosen[name].has(code);
+  const kind = name === "kinds" ? word : "";
+  const button = make("button", {
+    type: "button",
+    class: `chip ${kind} ${on ? "on" : ""}`,
+    "aria-pressed": String(on),
+    title: KIND_WORDS[word] || word,
+    "data-chip": `${name}:${word}`,
+    text: kind ? KIND_LABELS[KINDS.indexOf(kind)] : word,
+  });
+  button.append(make("small", { text: String(count) }));
+  button.addEventListener("click", () => toggleFilter(name, code));
+  return button;
 }
 
 export function fillChips() {
-  /** @type {[string, string[], (i: number) => any, boolean][]} */
-  const groups = [
-    ["kinds", KINDS, (i) => PAGE.rows.kind[i], true],
-    ["sizes", SIZES, (i) => PAGE.rows.size[i], true],
-    ["verdicts", VERDICTS, verdictOf, false],
-    ["marks", ["open", ...MARKS], markOf, false],
-    ["suspects", SUSPECTS, suspectOf, false],
-  ];
-  for (const [name, words, valueOf, numbered] of groups) {
-    const counts = countBy(name, valueOf);
+  for (const name of SHOWN) {
+    const counts = countsOf(name);
     const held = focusedElement()?.dataset.chip;
+    // A cause that no row has says nothing.
+    /** @type {[string, number][]} */
+    const words = GROUPS.get(name).words.map((word, code) => [word, code]);
+    const shown = words.filter(
+      ([, code]) => name !== "causes" || counts.get(code) || FILTER.chosen[name].has(code),
+    );
     $(name).replaceChildren(
-      ...words.map((word, place) => {
-        const value = numbered ? place : word;
-        const on = FILTER[name].has(value);
-        const button = make("button", {
-          type: "button",
-          class: `chip ${name === "kinds" ? word : ""} ${on ? "on" : ""}`,
-          "aria-pressed": String(on),
-          title: KIND_WORDS[word] || word,
-          "data-chip": `${name}:${word}`,
-          text: word,
-        });
-        button.append(make("small", { text: String(counts.get(value) || 0) }));
-        button.addEventListener("click", () => toggleFilter(name, value));
-        return button;
-      }),
+      ...shown.map(([word, code]) => chipOf(name, word, code, counts.get(code) || 0)),
     );
     if (held?.startsWith(`${name}:`)) $$(`[data-chip="${held}"]`)?.focus();
   }
 }
 
 export function fillClasses() {
-  const counts = countBy("classes", (i) => PAGE.rows.class[i]);
-  const boxes = $("classes").querySelectorAll("input");
-  if (!boxes.length) {
+  const counts = countsOf("classes");
+  const place = $("classes");
+  if (!place.children.length) {
     PAGE.classes.forEach((name, c) => {
       const box = make("input", { type: "checkbox" });
       box.addEventListener("change", () => toggleFilter("classes", c));
-      $("classes").append(
-        make(
-          "label",
-          { class: "check" },
-          box,
-          make("span", { text: name, title: name }),
-          make("small"),
-        ),
-      );
+      const words = make("span", { text: name, title: name });
+      place.append(make("label", { class: "check" }, box, words, make("small")));
     });
   }
-  $("classes")
-    .querySelectorAll("label")
-    .forEach((label, c) => {
-      label.querySelector("input").checked = FILTER.classes.has(c);
-      label.querySelector("small").textContent = String(counts.get(c) || 0);
-    });
+  place.querySelectorAll("label").forEach((label, c) => {
+    label.querySelector("input").checked = FILTER.chosen.classes.has(c);
+    label.querySelector("small").textContent = String(counts.get(c) || 0);
+  });
+}
+
+/** Filters that have no chip of their own: each is named, and a click takes it away. */
+export function fillOthers() {
+  const chips = [];
+  for (const name of ["about", "cells", "crossed", "labels"]) {
+    for (const code of FILTER.chosen[name]) {
+      const text = `${GROUPS.get(name).wordOf(code)} ✕`;
+      const button = make("button", { type: "button", class: "chip on", text });
+      button.addEventListener("click", () => toggleFilter(name, code));
+      chips.push(button);
+    }
+  }
+  $("others").replaceChildren(...chips);
 }

@@ -1,5 +1,6 @@
 // @ts-check
 // Columns that sort, filter and have a histogram.
+import { weakOf } from "./causes.js";
 import {
   KINDS,
   N,
@@ -37,6 +38,11 @@ function rankOf(names) {
   return rank;
 }
 
+/** Of missed boxes the confidence of their best detection. */
+function weakScores() {
+  return Float64Array.from(weakOf, (weak) => (weak < 0 ? NaN : PAGE.rows.score[weak]));
+}
+
 function defineColumns() {
   const rows = PAGE.rows;
   for (const [name, values] of Object.entries(PAGE.extra))
@@ -44,6 +50,7 @@ function defineColumns() {
   addColumn("error", "box error", numbers(rows.error), { digits: 4 });
   addColumn("iou", "IoU", numbers(rows.iou), { up: true });
   addColumn("score", "confidence", numbers(rows.score));
+  addColumn("weak", "confidence below the threshold", weakScores());
   const worst = new Float64Array(N).fill(NaN);
   const share = new Float64Array(N).fill(NaN);
   const area = new Float64Array(N);

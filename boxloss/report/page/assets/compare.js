@@ -1,33 +1,23 @@
 // @ts-check
-// Another run beside this one: the same true boxes, joined by image and annotation.
-import { COLUMNS, addColumn } from "./columns.js";
-import { KINDS, N, PAGE, SIDES, imageOf, isTrue } from "./data.js";
-import { $, announce } from "./dom.js";
+// The Compare tab: two runs at one threshold, what became better and what worse.
+import { openBoxes } from "./address.js";
+import { addColumn } from "./columns.js";
+import { KINDS, KIND_LABELS, N, PAGE, SIDES, SIZES, isTrue } from "./data.js";
+import { $, announce, make } from "./dom.js";
 import { fillColumnChoices } from "./histogram.js";
-import { OTHER } from "./other.js";
+import { format, signed } from "./numbers.js";
+import { OTHER, VERDICTS, alignOther, crossedOf } from "./other.js";
 import { SORT, select } from "./select.js";
 import { buildHead } from "./table.js";
+import { cutoff, here, thresholdListeners } from "./thresholds.js";
 
+const OK = KINDS.indexOf("ok");
+
+/** run: { title, rows, threshold, diagnosis } as PAGE.compare. */
 function setOther(run) {
-  const verdicts = [];
-  Object.assign(OTHER, { run, verdicts });
-  const change = new Float64Array(N).fill(NaN);
-  const now = COLUMNS.get("error").values;
-  for (let i = 0; i < N; i++) {
-    const before = run.error[i] === null ? NaN : run.error[i];
-    const found = [!Number.isNaN(before), !Number.isNaN(now[i])];
-    if (run.kind[i] === null) {
-      verdicts.push("unmatched");
-      continue;
-    }
-    // A box that only one run found got infinitely worse or better.
-    if (found[0] && found[1]) change[i] = now[i] - before;
-    else if (found[0]) change[i] = Infinity;
-    else if (found[1]) change[i] = -Infinity;
-    else change[i] = 0;
-    verdicts.push(change[i] > 1e-6 ? "worse" : change[i] < -1e-6 ? "better" : "same");
-  }
-  addColumn("change", "change of box error", change, { digits: 4 });
+  Object.assign(OTHER, run);
+  alignOther();
+  addColumn("change", "change of box error", OTHER.change, { digits: 4 });
   $("legend-other").hidden = $("verdict-field").hidden = false;
   document.body.classList.add("comparing");
   fillColumnChoices();
@@ -35,6 +25,7 @@ function setOther(run) {
   SORT.key = "change";
   SORT.down = true;
   select();
+  drawCompare();
 }
 
 // A file of another run ---------------------------------------------------------------------------
@@ -55,39 +46,152 @@ function parseCsv(text) {
   );
 }
 
-/** The rows of another run's boxes.csv, in the order of this page's rows. */
-function alignRun(title, records) {
-  const byKey = new Map();
-  for (const record of records) {
-    if (record.row === "truth")
-      byKey.set(JSON.stringify([record.file_name, record.annotation_id]), record);
-  }
-  const number = (value) =>
-    value === undefined || value === "" || !Number.isFinite(Number(value)) ? null : Number(value);
-  const run = { title, kind: [], error: [], iou: [], score: [], prediction: [] };
-  let joined = 0;
-  for (let i = 0; i < N; i++) {
-    const record = isTrue(i)
-      ? byKey.get(JSON.stringify([imageOf(i).file_name, String(PAGE.rows.annotation[i])]))
-      : undefined;
-    if (record) joined++;
-    run.kind.push(record ? Math.max(KINDS.indexOf(record.kind), 0) : null);
-    run.error.push(record ? number(record.box_error) : null);
-    run.iou.push(record ? number(record.iou) : null);
-    run.score.push(record ? number(record.score) : null);
-    const box = record ? SIDES.map((side) => number(record[`prediction_${side}`])) : [null];
-    run.prediction.push(...(box.includes(null) ? [null, null, null, null] : box));
-  }
-  return joined ? run : null;
+/** The rows of another run's boxes.csv in the form of PAGE.rows, those in images of this page. */
+function rowsOfFile(records) {
+  const imageAt = new Map(PAGE.images.map((image, place) => [image.file_name, place]));
+  const classAt = new Map(PAGE.classes.map((name, place) => [name, place]));
+  const kept = records.filter((record) => imageAt.has(record.file_name));
+  const number = (text) => (text && Number.isFinite(Number(text)) ? Number(text) : null);
+  const sides = (record) => SIDES.map((side) => number(record[`prediction_${side}`]));
+  const column = (valueOf) => kept.map(valueOf);
+  return {
+    image: column((record) => imageAt.get(record.file_name)),
+    own: column((record) => Number(record.row === "truth")),
+    annotation: column((record) => record.annotation_id),
+    kind: column((record) => Math.max(KINDS.indexOf(record.kind), 0)),
+    size: column((record) => Math.max(SIZES.indexOf(record.size), 0)),
+    class: column((record) => classAt.get(record.class) ?? -1),
+    predicted: column((record) => classAt.get(record.prediction_class) ?? -1),
+    score: column((record) => number(record.score)),
+    iou: column((record) => number(record.iou)),
+    error: column((record) => number(record.box_error)),
+    prediction: kept.map(sides).flatMap((box) => (box.includes(null) ? Array(4).fill(null) : box)),
+    low: column(() => null),
+    high: column(() => null),
+  };
 }
 
 async function compareFile(file) {
-  const run = alignRun(file.name, parseCsv(await file.text()));
-  if (run) setOther(run);
-  else
-    announce(
-      "That file has no box of this page: choose the boxes.csv of another run on the same images.",
-    );
+  const rows = rowsOfFile(parseCsv(await file.text()));
+  if (rows.kind.length) setOther({ title: file.name, rows, threshold: null, diagnosis: null });
+  else {
+    const words = "That file has no box of this page: choose boxes.csv of another run.";
+    announce(words);
+    $("compare-words").textContent = words;
+  }
+}
+
+// What is shown -----------------------------------------------------------------------------------
+
+/** How many boxes only this run, only the other one, both or neither found rightly. */
+function crossings() {
+  const found = { fixed: 0, broken: 0, both: 0, neither: 0 };
+  for (let i = 0; i < N; i++) {
+    if (!here[i] || !isTrue(i) || OTHER.rowOf[i] < 0) continue;
+    const crossed = crossedOf(i);
+    const same = PAGE.rows.kind[i] === OK ? "both" : "neither";
+    found[crossed < 0 ? same : ["fixed", "broken"][crossed]]++;
+  }
+  return found;
+}
+
+function countRows(rows, places, keep) {
+  return places.reduce((sum, i) => sum + Number(keep(rows, i)), 0);
+}
+
+const ours = () => Array.from({ length: N }, (_, i) => i).filter((i) => here[i]);
+
+function delta(now, before, digits = 0) {
+  if (now === null || before === null || now === undefined || before === undefined) return "–";
+  return signed(now - before, digits);
+}
+
+export function drawCompare() {
+  $("compare-result").hidden = !OTHER.rows;
+  if (!OTHER.rows) return;
+  const at = cutoff.value === null || OTHER.threshold === null ? "" : ` at ${format(cutoff.value)}`;
+  $("compare-words").textContent = `${PAGE.title} against ${OTHER.title}${at}`;
+  const { fixed, broken, both, neither } = crossings();
+  const fresh = OTHER.verdicts.filter((verdict) => verdict === "new").length;
+  const code = VERDICTS.indexOf("new");
+  $("compare-counts").replaceChildren(
+    fact(fixed, "fixed: only this run finds them", { chosen: { crossed: [0] } }),
+    fact(broken, "broken: only the other run finds them", { chosen: { crossed: [1] } }),
+    fact(both, "found by both"),
+    fact(neither, "found by neither"),
+    fact(fresh, "false boxes that are new", { chosen: { verdicts: [code] } }),
+    fact(OTHER.gone.length, "false boxes that are gone"),
+  );
+  drawMetrics();
+  drawKinds();
+  drawClasses();
+}
+
+function fact(number, words, filter = null) {
+  const value = make("b", { text: String(number) });
+  const content = [value, make("span", { class: "muted", text: words })];
+  if (!filter) return make("div", { class: "stat" }, ...content);
+  const button = make("button", { type: "button", class: "stat" }, ...content);
+  button.addEventListener("click", () => openBoxes(filter));
+  return button;
+}
+
+function tableOf(place, head, lines) {
+  const columns = head.map((text) => make("th", { scope: "col", text }));
+  const body = lines.map(([name, ...cells]) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name),
+      ...cells.map((text) => make("td", { text: String(text) })),
+    ),
+  );
+  $(place).replaceChildren(
+    make("thead", {}, make("tr", {}, ...columns)),
+    make("tbody", {}, ...body),
+  );
+}
+
+function drawMetrics() {
+  const [now, before] = [PAGE.diagnosis?.metrics, OTHER.diagnosis?.metrics];
+  $("compare-metrics").hidden = !now || !before;
+  if (!now || !before) return;
+  const lines = ["AP", "AP50", "AP75"].map((name) => {
+    return [name, format(now[name]), format(before[name]), delta(now[name], before[name], 3)];
+  });
+  tableOf("compare-metrics", ["", "this run", "other run", "change"], lines);
+}
+
+function drawKinds() {
+  const places = ours();
+  const lines = KINDS.map((kind, k) => {
+    const keep = (rows, i) => rows.kind[i] === k;
+    const [now, before] = [
+      countRows(PAGE.rows, places, keep),
+      countRows(OTHER.rows, OTHER.there, keep),
+    ];
+    const points = [PAGE.diagnosis?.points[kind], OTHER.diagnosis?.points[kind]];
+    const button = make("button", { type: "button", text: KIND_LABELS[k] });
+    button.addEventListener("click", () => openBoxes({ chosen: { kinds: [k] } }));
+    return [button, now, before, delta(now, before), delta(points[0], points[1], 1)];
+  });
+  tableOf("compare-kinds", ["boxes", "this run", "other run", "change", "points of AP50"], lines);
+}
+
+function drawClasses() {
+  const places = ours();
+  const [now, before] = [PAGE.diagnosis?.classes, OTHER.diagnosis?.classes];
+  const lines = PAGE.classes.map((name, c) => {
+    const found = (rows, i) => rows.own[i] && rows.class[i] === c && rows.kind[i] === OK;
+    const wrong = (rows, i) => !rows.own[i] && rows.class[i] === c;
+    const change = (keep) =>
+      delta(countRows(PAGE.rows, places, keep), countRows(OTHER.rows, OTHER.there, keep));
+    const button = make("button", { type: "button", text: name });
+    button.addEventListener("click", () => openBoxes({ chosen: { classes: [c] } }));
+    const ap = delta(now?.AP[c], before?.AP[c], 3);
+    return [button, ap, change(found), change(wrong)];
+  });
+  tableOf("compare-classes", ["class", "AP", "found", "false boxes"], lines);
 }
 
 export function startCompare() {
@@ -97,5 +201,6 @@ export function startCompare() {
     if (chosen.files.length) compareFile(chosen.files[0]);
     chosen.value = "";
   });
+  thresholdListeners.push(alignOther);
   if (PAGE.compare) setOther(PAGE.compare);
 }

@@ -6,14 +6,24 @@ export const PAGE = JSON.parse(document.getElementById("data").textContent);
 export const N = PAGE.rows.kind.length;
 export const SIDES = ["x1", "y1", "x2", "y2"];
 export const KINDS = ["ok", "loc", "cls", "both", "dupe", "bkg", "miss"];
+/** What the page calls them. */
+export const KIND_LABELS = [
+  "found",
+  "wrong place",
+  "wrong class",
+  "both wrong",
+  "double",
+  "on background",
+  "missed",
+];
 export const KIND_WORDS = {
-  ok: "found, right class",
-  loc: "right class, not quite the place",
-  cls: "right place, wrong class",
-  both: "neither quite the place nor the class",
-  dupe: "a box that is found already",
-  bkg: "nothing is there",
-  miss: "a true box that nothing found",
+  ok: "found: right class, right place",
+  loc: "wrong place: right class, but it overlaps the true box too little",
+  cls: "wrong class: right place, but taken for something else",
+  both: "both wrong: neither the class nor quite the place",
+  dupe: "double: its true box is found already by a more confident box",
+  bkg: "on background: no true box is there",
+  miss: "missed: a true box that nothing found",
 };
 export const SIZES = ["small", "medium", "large"];
 export const LIMIT = PAGE.limit; // share of a side at which colours saturate
@@ -25,7 +35,11 @@ export function boxOf(column, i) {
 
 export const truthOf = (i) => boxOf(PAGE.rows.truth, i);
 export const predictionOf = (i) => boxOf(PAGE.rows.prediction, i);
-export const errorsOf = (i) => boxOf(PAGE.rows.sides, i);
+/** prediction − truth of each side, or null where one of the boxes is missing. */
+export function errorsOf(i) {
+  const [truth, prediction] = [truthOf(i), predictionOf(i)];
+  return truth && prediction && SIDES.map((_, s) => prediction[s] - truth[s]);
+}
 export const imageOf = (i) => PAGE.images[PAGE.rows.image[i]];
 export const isTrue = (i) => PAGE.rows.own[i] === 1;
 export const PROPOSAL = PAGE.proposal; // what an audit suspects and proposes, or null
@@ -73,6 +87,24 @@ export function sharesOf(i) {
   const width = Math.max(truth[2] - truth[0], 1e-9);
   const height = Math.max(truth[3] - truth[1], 1e-9);
   return [errors[0] / width, errors[1] / height, errors[2] / width, errors[3] / height];
+}
+
+/**
+ * What the picture of row i shows: [x, y, width, height] around its boxes. For rows with a file
+ * under crops/ it is what that file shows, so Python wrote it; others are cut from the image.
+ */
+export function cropAround(i) {
+  if (4 * i < PAGE.rows.crop.length) return PAGE.rows.crop.slice(4 * i, 4 * i + 4);
+  const image = imageOf(i);
+  const boxes = [truthOf(i), predictionOf(i)].filter((box) => box !== null);
+  if (!boxes.length) return [0, 0, image.width, image.height];
+  const low = [0, 1].map((s) => Math.min(...boxes.map((box) => box[s])));
+  const high = [2, 3].map((s) => Math.max(...boxes.map((box) => box[s])));
+  const margin = Math.max(0.4 * Math.max(high[0] - low[0], high[1] - low[1]), 12);
+  const [x, y] = low.map((value) => Math.max(0, Math.floor(value - margin)));
+  const right = Math.min(image.width, Math.ceil(high[0] + margin));
+  const bottom = Math.min(image.height, Math.ceil(high[1] + margin));
+  return [x, y, Math.max(right - x, 1), Math.max(bottom - y, 1)];
 }
 
 /** "box 12" or "detection 7": the row's number in the files it came from. */

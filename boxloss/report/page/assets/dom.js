@@ -29,7 +29,9 @@ export function refill(place, after, ...children) {
   const held = place.contains(document.activeElement) ? document.activeElement.textContent : null;
   place.replaceChildren(...children);
   if (held === null) return;
-  const same = [...place.querySelectorAll("button")].find((button) => button.textContent === held);
+  const same = [...place.querySelectorAll("button, a")].find(
+    (button) => button.textContent === held,
+  );
   (same ?? after).focus();
 }
 

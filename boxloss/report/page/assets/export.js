@@ -11,6 +11,7 @@ import {
   errorsOf,
   imageOf,
   isTrue,
+  keyOf,
   predictionOf,
   proposedOf,
   suspectOf,
@@ -20,6 +21,7 @@ import { $, focusedElement, make } from "./dom.js";
 import { OTHER } from "./other.js";
 import { markOf } from "./review.js";
 import { selection } from "./select.js";
+import { here } from "./thresholds.js";
 
 function save(name, type, text) {
   const link = make("a", { download: name });
@@ -65,7 +67,7 @@ function recordOf(i) {
     });
     SIDES.forEach((side, s) => (record[`corrected_${side}`] = box ? box[s] : null));
   }
-  if (OTHER.run)
+  if (OTHER.rows)
     record.change = Number.isFinite(COLUMNS.get("change").values[i])
       ? COLUMNS.get("change").values[i]
       : null;
@@ -134,8 +136,11 @@ function filesText(rows) {
 }
 
 function reviewText() {
-  const rows = Array.from({ length: N }, (_, i) => i).filter((i) => markOf(i) !== "open");
-  const found = rows.map((i) => {
+  // A box has one mark and a row for each range of thresholds: the row that is there speaks for it.
+  const rowOf = new Map();
+  for (let i = 0; i < N; i++)
+    if (markOf(i) !== "open" && (here[i] || !rowOf.has(keyOf(i)))) rowOf.set(keyOf(i), i);
+  const found = [...rowOf.values()].map((i) => {
     const { image_id, file_name, annotation_id, detection, kind, review } = recordOf(i);
     return { image_id, file_name, annotation_id, detection, kind, mark: review };
   });

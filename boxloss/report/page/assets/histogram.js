@@ -5,7 +5,8 @@ import { COLUMNS } from "./columns.js";
 import { N } from "./data.js";
 import { $, make, makeSvg, refill } from "./dom.js";
 import { extent, format } from "./numbers.js";
-import { FILTER, SORT, listeners, passes, setRange } from "./select.js";
+import { FILTER, SORT, listeners, passesBut, setRange } from "./select.js";
+import { here } from "./thresholds.js";
 
 const BINS = 40;
 const WIDTH = 260;
@@ -24,7 +25,7 @@ function countBins(values, range, keep) {
 function drawHistogram() {
   const place = $("histogram");
   const column = COLUMNS.get(histogramKey);
-  const range = extent(column.values);
+  const range = extent(column.values.filter((_, i) => here[i]));
   place.replaceChildren();
   if (!range) {
     place.append(make("p", { class: "muted", text: "No row has this number." }));
@@ -36,8 +37,8 @@ function drawHistogram() {
     role: "img",
     "aria-label": `Histogram of ${column.label}; drag to choose a range, or use the fields below`,
   });
-  const all = countBins(column.values, range, () => true);
-  const kept = countBins(column.values, range, (i) => passes(i, `range:${histogramKey}`));
+  const all = countBins(column.values, range, (i) => here[i]);
+  const kept = countBins(column.values, range, passesBut(`range:${histogramKey}`));
   // The square root keeps rare, bad boxes visible beside thousands of good ones.
   const top = Math.sqrt(Math.max(...all, 1));
   const step = WIDTH / BINS;
@@ -132,5 +133,6 @@ export function startHistogram() {
       setRange(histogramKey, typed("range-low"), typed("range-high")),
     );
   $("range-clear").addEventListener("click", () => setRange(histogramKey, null, null));
+  $("range-details").addEventListener("toggle", drawHistogram);
   listeners.push(drawHistogram);
 }

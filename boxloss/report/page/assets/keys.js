@@ -1,11 +1,19 @@
 // @ts-check
 // The keyboard.
+import { showTab } from "./address.js";
 import { fillChips } from "./chips.js";
 import { $ } from "./dom.js";
 import { MARK_KEYS, setMark } from "./review.js";
 import { selection } from "./select.js";
 import { focusRow, markFocused, openRow, refreshRow, rowHeight, tableState } from "./table.js";
-import { showInViewer, view } from "./viewer.js";
+import { fitAgain, showInViewer, view, zoomAt } from "./viewer.js";
+
+/** The search is in the Boxes tab, so "/" opens that tab first. */
+function focusSearch() {
+  if ($("panel-boxes").hidden) showTab("boxes");
+  $("filters").open = true;
+  $("search").focus();
+}
 
 export function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -27,18 +35,22 @@ export function onKey(event) {
     Home: -selection.order.length,
     End: selection.order.length,
   }[key];
-  const inTable = event.target === document.body || event.target.closest("#rows");
+  const inTable =
+    !$("panel-boxes").hidden && (event.target === document.body || event.target.closest("#rows"));
   const mark = MARK_KEYS[key];
   if ($("help-box").open) return;
   if (viewing && (event.key === "ArrowRight" || event.key === "ArrowLeft"))
     showInViewer(view.place + (event.key === "ArrowRight" ? 1 : -1));
+  else if (viewing && (key === "+" || key === "=")) zoomAt(1 / 1.3);
+  else if (viewing && key === "-") zoomAt(1.3);
+  else if (viewing && key === "0") fitAgain();
   else if (viewing && (mark || key === "u")) {
     setMark(selection.order[view.place], mark || null);
     refreshRow(view.place);
     fillChips();
     showInViewer(view.place + (mark ? 1 : 0));
   } else if (viewing) return;
-  else if (event.key === "/") $("search").focus();
+  else if (event.key === "/") focusSearch();
   else if (event.key === "?") $("help-box").showModal();
   else if (inTable && step !== undefined) focusRow(tableState.focused + step);
   else if (inTable && event.key === "Enter" && !event.target.closest("button"))

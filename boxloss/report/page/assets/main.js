@@ -1,65 +1,63 @@
 // @ts-check
-// Filters, keys, theme; and the start.
+// Fields that belong to no part of their own, and the start.
+import { startAddress, tab } from "./address.js";
 import { startCartography } from "./cartography.js";
-import { fillChips, fillClasses } from "./chips.js";
+import { fillChips, fillClasses, fillOthers } from "./chips.js";
 import { COLUMNS } from "./columns.js";
 import { startCompare } from "./compare.js";
-import { KINDS, KIND_WORDS, LIMIT, N, PAGE, PROPOSAL } from "./data.js";
+import { startCurves } from "./curves.js";
+import { KINDS, KIND_WORDS, LIMIT, PAGE, PROPOSAL } from "./data.js";
+import { drawSubtitle, startDiagnosis } from "./diagnosis.js";
 import { $, announce, make } from "./dom.js";
 import { startExport } from "./export.js";
+import { startGallery } from "./gallery.js";
 import { startHistogram } from "./histogram.js";
 import { onKey } from "./keys.js";
 import { diverging } from "./picture.js";
 import {
   FILTER,
   SORT,
+  clearFilters,
   listeners,
   orderListeners,
-  resetFilters,
   select,
   selection,
   sortBy,
 } from "./select.js";
+import { startSides } from "./sides.js";
 import { startSummary } from "./summary.js";
 import { kindChip, startTable } from "./table.js";
+import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
+import { thresholdListeners } from "./thresholds.js";
 import { startViewer } from "./viewer.js";
+import { startWhere } from "./where.js";
 
 function drawStatus() {
   const images = new Set(selection.order.map((i) => PAGE.rows.image[i])).size;
-  announce(`${selection.order.length} of ${N} boxes in ${images} images`);
+  announce(`${selection.order.length} of ${selection.there} boxes in ${images} images`);
   $("sort-column").value = SORT.key;
   $("sort-way").textContent = SORT.down ? "↓ large first" : "↑ small first";
 }
 
 function startWords() {
   $("title").textContent = PAGE.title;
-  $("subtitle").textContent = PAGE.subtitle;
+  drawSubtitle();
   $("suspect-field").hidden = $("legend-proposal").hidden = !PROPOSAL;
   $("limit").textContent = `${Math.round(100 * LIMIT)} %`;
   const stops = Array.from({ length: 21 }, (_, i) => diverging((i - 10) / 10));
   $("ramp").style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-  for (const kind of KINDS)
-    $("kind-words").append(
-      make("dt", {}, kindChip(KINDS.indexOf(kind))),
-      make("dd", { text: KIND_WORDS[kind] }),
-    );
+  for (const kind of KINDS) {
+    const chip = kindChip(KINDS.indexOf(kind));
+    const words = KIND_WORDS[kind].split(": ").at(-1);
+    $("kind-words").append(make("dt", {}, chip), make("dd", { text: words }));
+  }
   Object.keys(PAGE.terms).forEach((name, place) =>
     $("legend-terms").append(make("span", {}, make("i", { class: `term t${place % 6}` }), name)),
   );
 }
 
-export function start() {
-  startTheme();
-  startWords();
-  startTable();
-  startHistogram();
-  startCartography();
-  startSummary();
-  startViewer();
-  startExport();
-  orderListeners.push(drawStatus);
-  listeners.push(fillChips, fillClasses);
+function startFields() {
   let pause = null;
   $("search").addEventListener("input", () => {
     clearTimeout(pause);
@@ -68,18 +66,56 @@ export function start() {
       select();
     }, 120);
   });
-  $("reset").addEventListener("click", resetFilters);
-  $("sort-column").addEventListener("change", () =>
-    sortBy($("sort-column").value, !COLUMNS.get($("sort-column").value).up),
-  );
+  for (const id of ["reset", "empty-reset"]) {
+    $(id).addEventListener("click", () => {
+      clearFilters();
+      select();
+    });
+  }
+  const column = () => $("sort-column").value;
+  $("sort-column").addEventListener("change", () => sortBy(column(), !COLUMNS.get(column()).up));
   $("sort-way").addEventListener("click", () => sortBy(SORT.key));
   $("help").addEventListener("click", () => $("help-box").showModal());
   $("help-close").addEventListener("click", () => $("help-box").close());
+  $("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    $("main").focus();
+  });
   document.addEventListener("keydown", onKey);
+}
+
+/** A dragged threshold moves the tab in sight at once, the rows behind it when it rests. */
+function followThreshold() {
+  let pause = null;
+  thresholdListeners.push(() => {
+    clearTimeout(pause);
+    pause = setTimeout(select, tab.name === "diagnosis" ? 150 : 30);
+  });
+}
+
+function start() {
+  startTheme();
+  startWords();
+  startTable();
+  startHistogram();
+  startCartography();
+  startSummary();
+  startViewer();
+  startExport();
+  startGallery();
+  orderListeners.push(drawStatus);
+  listeners.push(fillChips, fillClasses, fillOthers);
+  startFields();
   if (matchMedia("(max-width: 1020px)").matches) $("filters").open = false;
   SORT.down = !COLUMNS.get(SORT.key).up;
-  select();
+  startWhere();
+  startSides();
+  startCurves();
   startCompare();
+  followThreshold();
+  startDiagnosis();
+  startAddress();
+  startTabs();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 

@@ -42,3 +42,13 @@ export function extent(values) {
   if (low > high) return null;
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }
+
+/** A number with so many digits and no exponent, which small ones would get in `format`. */
+export function fixed(value, digits = 1) {
+  if (value === null || Number.isNaN(value)) return "–";
+  const text = value.toFixed(digits).replace("-", "−");
+  return /[1-9]/.test(text) ? text : text.replace("−", "");
+}
+
+/** A count with commas between thousands. */
+export const grouped = (value) => value.toLocaleString("en-US");

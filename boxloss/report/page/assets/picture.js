@@ -7,8 +7,9 @@ import {
   PAGE,
   PROPOSAL,
   SIDES,
-  boxOf,
+  cropAround,
   errorsOf,
+  imageOf,
   isTrue,
   predictionOf,
   proposalText,
@@ -17,9 +18,10 @@ import {
   suspectOf,
   truthOf,
 } from "./data.js";
+import { weakOf, causeText } from "./causes.js";
 import { makeSvg } from "./dom.js";
 import { signed } from "./numbers.js";
-import { OTHER } from "./other.js";
+import { otherBoxOf } from "./other.js";
 
 const BLUE = [70, 150, 255];
 const GREY = [232, 232, 232];
@@ -45,33 +47,40 @@ function crossOut([x1, y1, x2, y2]) {
 }
 
 /** Truth, prediction and the other run's prediction of row i as paths. */
-export function drawBoxes(svg, i, faint = false) {
-  const group = makeSvg("g", { class: faint ? "faint" : "focus" });
-  const truth = truthOf(i);
+export function drawBoxes(svg, i) {
+  const group = makeSvg("g", { class: "focus" });
+  const line = (name, box, attributes = {}) => {
+    if (!box) return;
+    group.append(makeSvg("path", { class: "casing", d: outline(box) }));
+    group.append(makeSvg("path", { class: name, d: outline(box), ...attributes }));
+  };
+  line("truth", truthOf(i));
+  line("other", isTrue(i) ? otherBoxOf(i) : null);
+  if (weakOf[i] >= 0) line("weak", predictionOf(weakOf[i]));
   const prediction = predictionOf(i);
-  const before = OTHER.run && isTrue(i) ? boxOf(OTHER.run.prediction, i) : null;
-  const shares = sharesOf(i);
-  if (truth && (isTrue(i) || !faint)) {
-    group.append(
-      makeSvg("path", { class: "casing", d: outline(truth) }),
-      makeSvg("path", { class: "truth", d: outline(truth) }),
-    );
-  }
-  if (before && !faint)
-    group.append(
-      makeSvg("path", { class: "casing", d: outline(before) }),
-      makeSvg("path", { class: "other", d: outline(before) }),
-    );
-  if (prediction) {
-    group.append(makeSvg("path", { class: "casing", d: outline(prediction) }));
-    edgesOf(prediction).forEach((d, side) => {
-      const path = makeSvg("path", { class: "found", d });
-      path.setAttribute("stroke", shares ? diverging(shares[side] / LIMIT) : "rgb(224 123 200)");
-      group.append(path);
-    });
-  }
-  if (!faint) drawProposal(group, i);
+  if (prediction) drawPrediction(group, prediction, sharesOf(i));
+  drawProposal(group, i);
   svg.append(group);
+}
+
+/** The prediction, each edge in the colour of its own error. */
+function drawPrediction(group, prediction, shares) {
+  group.append(makeSvg("path", { class: "casing", d: outline(prediction) }));
+  edgesOf(prediction).forEach((d, side) => {
+    const path = makeSvg("path", { class: "found", d });
+    path.setAttribute("stroke", shares ? diverging(shares[side] / LIMIT) : "rgb(224 123 200)");
+    group.append(path);
+  });
+}
+
+/** One line for another row of the same image, in the class `name`; the box that it is about. */
+export function drawOther(svg, i, name) {
+  const box = isTrue(i) ? truthOf(i) : predictionOf(i);
+  const group = makeSvg("g", { class: "faint" });
+  group.append(makeSvg("path", { class: "casing", d: outline(box) }));
+  group.append(makeSvg("path", { class: `mono ${name}`, d: outline(box) }));
+  svg.append(group);
+  return box;
 }
 
 /** The proposed box in dots and dashes; a box to remove is crossed out. */
@@ -95,30 +104,25 @@ export function describe(i) {
     parts.push(
       `errors in pixels: ${SIDES.map((side, s) => `${side} ${signed(errors[s])}`).join(", ")}`,
     );
+  if (causeText(i)) parts.push(causeText(i));
   if (suspectOf(i)) parts.push(`suspected ${suspectOf(i)}, proposed ${proposalText(i)}`);
   return parts.join("; ");
 }
 
 /** The crop around row i; a plain ground where there is no picture. */
 export function cropOf(i) {
-  const [x, y, width, height] = PAGE.rows.crop.slice(4 * i, 4 * i + 4);
+  const [x, y, width, height] = cropAround(i);
   const svg = makeSvg("svg", {
     class: "crop",
     viewBox: `${x} ${y} ${width} ${height}`,
     role: "img",
     "aria-label": describe(i),
   });
-  if (PAGE.rows.picture[i]) {
-    svg.append(
-      makeSvg("image", {
-        href: `crops/${i}.jpg`,
-        x,
-        y,
-        width,
-        height,
-        preserveAspectRatio: "none",
-      }),
-    );
+  const image = imageOf(i);
+  const place = PAGE.rows.picture[i] ? { x, y, width, height } : wholeOf(image);
+  const href = PAGE.rows.picture[i] ? `crops/${i}.jpg` : `images/${PAGE.rows.image[i]}.jpg`;
+  if (PAGE.rows.picture[i] || image.picture) {
+    svg.append(makeSvg("image", { href, ...place, preserveAspectRatio: "none" }));
   } else {
     svg.append(makeSvg("rect", { class: "ground", x, y, width, height }));
   }
@@ -126,9 +130,15 @@ export function cropOf(i) {
   return svg;
 }
 
-/** Move a label that starts at (x, y) the least distance that keeps it inside `seen`; a label
- * whose box is out of sight stays where it is. */
-function inSight([x, y], words, anchor, unit, seen, box) {
+export const wholeOf = ({ width, height }) => ({ x: 0, y: 0, width, height });
+
+/**
+ * Move a label that starts at (x, y) the least distance that keeps it inside `seen`; a label whose
+ * box is out of sight stays where it is.
+ * @type {(start: number[], words: string, anchor: string, unit: number, seen: number[],
+ *   box: number[]) => number[]}
+ */
+export function inSight([x, y], words, anchor, unit, seen, box) {
   if (box[0] > seen[2] || box[1] > seen[3] || box[2] < seen[0] || box[3] < seen[1]) return [x, y];
   const width = 9.5 * unit * words.length; // no less than bold letters of that size take
   const before = { start: 0, middle: width / 2, end: width }[anchor];

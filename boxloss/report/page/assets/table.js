@@ -1,9 +1,19 @@
 // @ts-check
 // The table: only the rows in sight exist as elements.
+//
+// A row is some sixty elements with a picture of vector paths. A browser takes about a second for
+// the layout of a thousand of them, and a page may have a hundred thousand. So the scrolled area
+// is one empty element as high as all rows would be, and the rows at the scrolled place, with three
+// more on each side, are put into it at their own offsets. Sorting and filtering then change a list
+// of numbers, and at most thirty rows are made anew. What this asks for in return: all rows have
+// the same height (--row), aria-rowcount and aria-rowindex tell a screen reader what is not in the
+// document, and the keyboard's place is a number, because its row may not exist.
+import { causeText } from "./causes.js";
 import { fillChips } from "./chips.js";
 import { COLUMNS } from "./columns.js";
 import {
   KINDS,
+  KIND_LABELS,
   KIND_WORDS,
   LIMIT,
   PAGE,
@@ -11,6 +21,7 @@ import {
   SIZES,
   errorsOf,
   imageOf,
+  isTrue,
   nameOf,
   proposalText,
   sharesOf,
@@ -85,16 +96,12 @@ export function kindChip(kind) {
   return make("span", {
     class: `kind ${KINDS[kind]}`,
     title: KIND_WORDS[KINDS[kind]],
-    text: KINDS[kind],
+    text: KIND_LABELS[kind],
   });
 }
 
 function sideCell(value, share, side) {
   const cell = make("div", { role: "cell", class: "side" });
-  if (value === null) {
-    cell.append(make("b", { text: "–" }));
-    return cell;
-  }
   // In a cell this narrow what rounds to nothing is nothing.
   const whole = (number) => (Math.abs(number) < 0.05 ? 0 : number);
   cell.append(
@@ -142,6 +149,14 @@ function rowWords(i) {
   return words.join("; ");
 }
 
+/** The four signed errors, or in words why there are none. */
+function appendSides(row, i) {
+  const errors = errorsOf(i);
+  const shares = sharesOf(i);
+  if (errors) SIDES.forEach((_, s) => row.append(sideCell(errors[s], shares[s], s)));
+  else row.append(make("div", { role: "cell", class: "why muted", text: causeText(i) }));
+}
+
 function buildRow(place) {
   const i = selection.order[place];
   const rows = PAGE.rows;
@@ -174,15 +189,12 @@ function buildRow(place) {
   if (suspectOf(i))
     what.append(make("small", { class: "propose", text: proposalText(i), title: proposalText(i) }));
   const kind = cell("kind", kindChip(rows.kind[i]));
-  if (OTHER.run && OTHER.run.kind[i] !== null && OTHER.run.kind[i] !== rows.kind[i])
-    kind.append(make("small", { text: `was ${KINDS[OTHER.run.kind[i]]}` }));
+  const before = isTrue(i) && OTHER.rowOf[i] >= 0 ? OTHER.rows.kind[OTHER.rowOf[i]] : -1;
+  if (before >= 0 && before !== rows.kind[i])
+    kind.append(make("small", { text: `was ${KIND_LABELS[before]}` }));
   if (suspectOf(i))
     kind.append(make("small", { class: "suspect", text: suspectOf(i), title: proposalText(i) }));
-  const errors = errorsOf(i);
-  const shares = sharesOf(i);
-  SIDES.forEach((_, side) =>
-    row.append(sideCell(errors && errors[side], shares && shares[side], side)),
-  );
+  appendSides(row, i);
   cell(
     "number",
     make("small", { class: "name", text: "IoU" }),
@@ -254,6 +266,7 @@ function redrawRows() {
   for (const element of shown.values()) element.remove();
   shown.clear();
   $("space").style.height = `${selection.order.length * rowHeight()}px`;
+  $("empty").hidden = selection.order.length > 0;
   $("table").setAttribute("aria-rowcount", String(selection.order.length + 1));
   tableState.focused = Math.min(tableState.focused, Math.max(selection.order.length - 1, 0));
   showRows();
