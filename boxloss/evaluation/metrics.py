@@ -45,9 +45,7 @@ def coco_details(truth: Truth, detections: Detections) -> Details:
     """The metrics by class and by size, and the precision-recall curves, from one evaluation."""
     names = len(truth.class_names)
     if truth.ignored.all():
-        nothing = {"AP": [None] * names, "AP50": [None] * names}
-        sizes = {"AP": [None] * 3, "AP50": [None] * 3}
-        return Details(dict.fromkeys(NAMES), nothing, sizes, [None] * names)
+        return Details(dict.fromkeys(NAMES), _nothing(names), _nothing(3), [None] * names)
     evaluator = _evaluator(truth, detections)
     # IoU thresholds, recalls, classes, areas (all, small, medium, large); the most detections.
     precision = np.asarray(evaluator.eval["precision"])[..., -1]
@@ -59,6 +57,10 @@ def coco_details(truth: Truth, detections: Detections) -> Details:
         {"AP": [_mean(p) for p in by_size], "AP50": [_mean(p[0]) for p in by_size]},
         [None if (p[0] < 0).any() else p[0].tolist() for p in by_class],
     )
+
+
+def _nothing(count: int) -> dict[str, list[float | None]]:
+    return {"AP": [None] * count, "AP50": [None] * count}
 
 
 def _named(stats):

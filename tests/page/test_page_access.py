@@ -234,7 +234,8 @@ def test_pictures_of_a_page_are_taken_in_light_dark_and_narrow(reports, tmp_path
     command = [sys.executable, "-c", words, str(index), str(tmp_path / "out"), CHROMIUM]
     written = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     pictures = {pathlib.Path(path).stem: cv2.imread(path) for path in written.splitlines()}
-    assert set(pictures) == {f"page-{name}" for name in ("light", "dark", "narrow", "image", "map")}
+    names = "light dark large large-dark narrow narrow-dark boxes image map".split()
+    assert set(pictures) == {f"page-{name}" for name in names}
     assert pictures["page-light"].shape == (900, 1440, 3)
-    assert pictures["page-narrow"].shape == (900, 420, 3)
+    assert pictures["page-narrow"].shape == (844, 390, 3)
     assert pictures["page-light"].mean() > 180 > 80 > pictures["page-dark"].mean()

@@ -14,7 +14,8 @@ def diagnosis_of(report):
     """The dict `PAGE.diagnosis`, or None where the report does not know all detections.
 
     best: the confidence with the best F1. points: see `lost_points`. metrics, classes, sizes,
-    curves: see `coco_details`; None where faster-coco-eval is not installed. precision, recall: at the confidences 0, 0.01, ... 1.
+    curves: see `coco_details`; None where faster-coco-eval is not installed. precision,
+    recall: at the confidences 0, 0.01, ... 1.
     """
     if report.source is None:
         return None

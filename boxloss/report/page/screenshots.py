@@ -3,15 +3,20 @@
 import pathlib
 import shutil
 
+# name: width, height, colour scheme, address of the tab
 VIEWS = {
-    "light": {"width": 1440, "height": 900, "scheme": "light"},
-    "dark": {"width": 1440, "height": 900, "scheme": "dark"},
-    "narrow": {"width": 420, "height": 900, "scheme": "light"},
+    "light": (1440, 900, "light", ""),
+    "dark": (1440, 900, "dark", ""),
+    "large": (1920, 1080, "light", ""),
+    "large-dark": (1920, 1080, "dark", ""),
+    "narrow": (390, 844, "light", ""),
+    "narrow-dark": (390, 844, "dark", ""),
+    "boxes": (1440, 900, "light", "#tab=boxes&kinds=bkg&sort=score+down"),
 }
 
 
 def take_screenshots(index, folder, chromium=None):
-    """Write page-light.png, page-dark.png, page-narrow.png and page-image.png; their paths.
+    """Write page-NAME.png for each of `VIEWS` and page-image.png; their paths.
 
     Of a page with a training history, page-map.png too.
 
@@ -29,24 +34,33 @@ def take_screenshots(index, folder, chromium=None):
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
-        for name, view in VIEWS.items():
-            size = {"width": view["width"], "height": view["height"]}
-            page = browser.new_page(viewport=size, color_scheme=view["scheme"])
-            page.goto(pathlib.Path(index).resolve().as_uri())
+        for name, (width, height, scheme, address) in VIEWS.items():
+            size = {"width": width, "height": height}
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.goto(pathlib.Path(index).resolve().as_uri() + address)
             page.wait_for_selector("html[data-ready]")
             page.wait_for_timeout(500)  # the crops in sight
             written.append(folder / f"page-{name}.png")
             page.screenshot(path=written[-1])
-            if name == "light" and page.locator("#rows .row").count():
-                page.locator("#rows .row .picture").first.click()
-                page.wait_for_timeout(500)
-                written.append(folder / "page-image.png")
-                page.screenshot(path=written[-1])
-                page.keyboard.press("Escape")
-            if name == "light" and page.locator("#cartography").is_visible():
-                page.locator("#cartography summary").click()
-                written.append(folder / "page-map.png")
-                page.screenshot(path=written[-1])
+            if name == "boxes":
+                written += _inside_boxes(page, folder)
             page.close()
         browser.close()
+    return written
+
+
+def _inside_boxes(page, folder):
+    """Pictures of the viewer, and of the map of training where there is one."""
+    written = []
+    if page.locator("#rows .row").count():
+        page.locator("#rows .row .picture").first.click()
+        page.check("#viewer-names")
+        page.wait_for_timeout(500)
+        written.append(folder / "page-image.png")
+        page.screenshot(path=written[-1])
+        page.keyboard.press("Escape")
+    if page.locator("#cartography").is_visible():
+        page.locator("#cartography summary").click()
+        written.append(folder / "page-map.png")
+        page.screenshot(path=written[-1])
     return written
