@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from boxloss.functional import fine_grained
+from boxloss.functional.distribution import by_side
 from boxloss.tensors import checks, ops
 from boxloss.types import ArrayLike, Config, Tensor
 
@@ -265,6 +267,79 @@ class BinCoder(_Located):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "bins": self.bins}
+
+
+@register
+class SideCoder(Coder):
+    """Logits (..., A, 4 * bins) of distributions over the sides of a reference box (D-FINE).
+
+    `encode` puts all mass on two bins; `sides` is the truth that `FGLLoss` takes. A side of 0 is
+    the reference's own edge, `reg_scale` one whole side of the reference further out; sides beyond
+    the last bin are clipped. Decoded boxes can be inverted, as an edge reaches beyond the centre.
+
+    Args: reference: (A, 4) or (B, A, 4) xyxy, an array or a tensor; a constant in the gradient.
+        bins, reg_scale, up: as in `FGLLoss`.
+    """
+
+    def __init__(
+        self,
+        reference: ArrayLike,
+        *,
+        bins: int = 33,
+        reg_scale: float = 4.0,
+        up: float = 0.5,
+    ) -> None:
+        shape = checks.shape_of(reference)
+        if len(shape) < 2 or shape[-1] != 4:
+            raise ValueError(
+                "`reference` must be boxes of shape (A, 4) or (B, A, 4). "
+                f"Received: reference.shape={tuple(shape)}"
+            )
+        self.reference = reference if ops.is_tensor(reference) else np.asarray(reference, "float32")
+        self.bins, self.reg_scale, self.up = fine_grained.check_bins(
+            bins=bins, reg_scale=reg_scale, up=up
+        )
+        self.size = 4 * self.bins
+
+    def _at(self, like):
+        """cx, cy, w, h of the reference in the dtype of a tensor."""
+        reference = ops.cast(ops.convert_to_tensor(self.reference), ops.dtype_name(like))
+        return _center(ops.stop_gradient(reference))
+
+    def sides(self, boxes: ArrayLike) -> Tensor:
+        """(..., A, 4) left, top, right, bottom, not clipped; 0 on a reference without extent."""
+        boxes = _floats(boxes)
+        x, y, w, h = self._at(boxes)
+        x1, y1, x2, y2 = _four(boxes)
+        lengths = ((x - x1, w), (y - y1, h), (x2 - x, w), (y2 - y, h))
+        half, one = 0.5 * self.reg_scale, ops.ones_like(x1)
+        return ops.stack(
+            [ops.divide_or(self.reg_scale * d - half * a, a * one, 0.0) for d, a in lengths],
+            axis=-1,
+        )
+
+    def _encode(self, boxes):
+        weights = fine_grained.side_weights(self.sides(boxes), self._values())
+        empty = ops.less_equal(weights, ops.zeros_like(weights))
+        logits = ops.log(ops.where(empty, ops.ones_like(weights), weights))
+        logits = ops.where(empty, -1e4 * ops.ones_like(weights), logits)
+        return ops.reshape(logits, (*ops.shape(boxes)[:-1], self.size))
+
+    def _decode(self, predictions):
+        x, y, w, h = self._at(predictions)
+        sides = fine_grained.expected_sides(by_side(predictions, self.bins), self._values())
+        left, top, right, bottom = (
+            (0.5 * self.reg_scale + side) / self.reg_scale for side in _four(sides)
+        )
+        return ops.stack([x - left * w, y - top * h, x + right * w, y + bottom * h], axis=-1)
+
+    def _values(self):
+        return fine_grained.bin_values(self.bins, self.reg_scale, self.up)
+
+    def get_config(self) -> Config:
+        reference = ops.convert_to_numpy(self.reference).tolist()
+        config = {"bins": self.bins, "reg_scale": self.reg_scale, "up": self.up}
+        return {"reference": reference, **config}
 
 
 @register

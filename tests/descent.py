@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from boxloss.functional import distribution
+from boxloss.functional import distribution, fine_grained
+from boxloss.functional.box3d_pair import Box3DPair
 from boxloss.functional.overlap import total
 from boxloss.functional.pair import Pair
 from boxloss.functional.rotated_pair import RotatedPair
@@ -71,13 +72,37 @@ def starts(kind, rotated=False, seed=0):
     )
 
 
-def _distances(rng):
-    """Distances in bins (STARTS, 4), and logits (STARTS, 64) sure of wrong bins."""
-    wrong = rng.integers(0, 16, (STARTS, 4))
-    return (
-        rng.uniform(2, 14.9, (STARTS, 4)).astype("float32"),
-        8 * np.eye(16, dtype="float32")[wrong].reshape(STARTS, 64),
-    )
+def starts_3d(kind, seed=0):
+    """Truths and starts, float32 (STARTS, 7): the rotated ones, with heights."""
+    truth, start = starts(kind, rotated=True, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    height = np.exp(rng.uniform(np.log(6), np.log(30), (STARTS, 1)))
+    start_height = height * np.exp(rng.uniform(np.log(0.5), np.log(2), (STARTS, 1)))
+    away = 0.4 if kind == "inverted" else 2.0
+    z = rng.uniform(-away, away, (STARTS, 1)) * height
+    if kind == "inverted":  # a third each: inverted, flat, ordered
+        start_height *= (np.arange(STARTS) % 3 - 1)[:, None]
+
+    def joined(box, z, height):
+        parts = [box[:, :2], z, box[:, 2:4], height, box[:, 4:]]
+        return np.concatenate(parts, axis=-1).astype("float32")
+
+    return joined(truth, np.zeros_like(z), height), joined(start, z, start_height)
+
+
+def _distances(loss, rng):
+    """What a distribution should be, and logits (STARTS, 4 * bins) sure of wrong bins."""
+    wrong = rng.integers(0, loss.bins, (STARTS, 4))
+    logits = 8 * np.eye(loss.bins, dtype="float32")[wrong].reshape(STARTS, -1)
+    if loss.name == "dfl":
+        truth = rng.uniform(2, 14.9, (STARTS, 4))
+    elif loss.name == "fgl":
+        truth = rng.uniform(-1, 3, (STARTS, 4))
+    else:  # a teacher that is about as sure, the quality, and whether the box is matched
+        teacher = logits[rng.permutation(STARTS)] + rng.normal(0, 1, logits.shape)
+        matched = np.arange(STARTS)[:, None] % 2
+        truth = np.concatenate([teacher, 0.5 + 0.4 * matched, matched], axis=-1)
+    return truth.astype("float32"), logits
 
 
 def _rates(loss, truth, start):
@@ -88,6 +113,8 @@ def _rates(loss, truth, start):
     rates = np.full_like(start, RATE)
     if loss.kind == "rotated":
         rates[:, :4] *= truth[:, 2:4].max(-1, keepdims=True)
+    elif loss.kind == "box3d":
+        rates[:, :6] *= truth[:, 3:6].max(-1, keepdims=True)
     elif loss.kind != "distribution":
         rates[:, :4] *= (truth[:, 2:] - truth[:, :2]).max(-1, keepdims=True)
     return rates
@@ -96,8 +123,17 @@ def _rates(loss, truth, start):
 def _overlap(loss, truth, prediction):
     if loss.kind == "rotated":
         return RotatedPair(truth, prediction).iou
+    if loss.kind == "box3d":
+        return Box3DPair(truth, prediction, loss.origin, loss.clockwise).iou
+    if loss.name == "fgl":
+        values = fine_grained.bin_values(loss.bins, loss.reg_scale, loss.up)
+        logits = distribution.by_side(prediction, loss.bins)
+        return fine_grained.iou_of(truth, logits, values, loss.reg_scale)
     if loss.kind == "distribution":
-        expected = distribution.expected(distribution.by_side(prediction, 16))
+        if loss.name == "ddf":
+            truth = truth[:, : 4 * loss.bins]
+            truth = distribution.expected(distribution.by_side(truth, loss.bins))
+        expected = distribution.expected(distribution.by_side(prediction, loss.bins))
         sign = np.float32([-1, -1, 1, 1])  # from one point
         truth, prediction = sign * truth, sign * expected
     return Pair(truth, prediction[:, :4]).iou
@@ -113,7 +149,9 @@ class Descent:
     def _arrays(self, kind):
         """Truths, starts, step sizes and the number of steps."""
         if self.loss.kind == "distribution":
-            truth, start = _distances(np.random.default_rng(0))
+            truth, start = _distances(self.loss, np.random.default_rng(0))
+        elif self.loss.kind == "box3d":
+            truth, start = starts_3d(kind)
         else:
             truth, start = starts(kind, self.loss.kind == "rotated")
         if self.loss.kind == "uncertainty":

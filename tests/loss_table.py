@@ -10,7 +10,10 @@ import numpy as np
 import boxloss
 
 # Arguments without which a loss cannot be made.
-REQUIRED = {"mpdiou": {"image_shape": (480, 640)}}
+REQUIRED = {name: {"image_shape": (480, 640)} for name in ("ltrb_l1", "mpdiou")}
+
+# What a row of the truth that holds no box is filled with: a row of -1 is a box of `fgl`.
+PADDING = {"fgl": -1e9}
 
 # Non-default arguments: they are checked against the oracle and must survive a round trip.
 ARGUMENTS = {
@@ -30,11 +33,15 @@ ARGUMENTS = {
         {"base": "eiou"},
         {"base": "diou"},
         {"base": "mpdiou", "image_shape": (7, 11)},
+        {"base": "piou"},
+        {"base": ("wiou", {"running_mean": 0.4})},
     ],
     "focaler_iou": [
         {"base": "giou", "low": 0.2, "high": 0.8},
         {"base": "shape_iou"},
         {"base": "mpdiou", "image_shape": (7, 11)},
+        {"base": ("piou", {"version": 1}), "low": 0.1},
+        {"base": ("wiou", {"version": 2, "running_mean": 0.4, "outlier": "plain"})},
     ],
     "unified_iou": [{"base": "giou", "ratio": 0.5}, {"base": "mpdiou", "image_shape": (7, 11)}],
     "focal_eiou": [{"gamma": 0.75, "weight_gradient": True}, {"gamma": 2.0}],
@@ -59,10 +66,22 @@ ARGUMENTS = {
     "quality_focal": [{"beta": 1.5}],
     "varifocal": [{"alpha": 0.6, "gamma": 1.5}],
     "sigmoid_focal": [{"alpha": 0.6, "gamma": 0.0}, {"gamma": 1.5}],
+    "mal": [{"alpha": 0.75, "gamma": 2.0}, {"gamma": 0.0}],
+    "fgl": [{"iou_weight": False, "coordinate_reduction": "mean"}],
+    "ddf": [{"balance": "none", "temperature": 2.0}],
+    "ltrb_l1": [{"unit": 8.0, "coordinate_reduction": "sum"}],
+    "sd": [{"delta": 0.3, "largest_area": 400.0}],
+    "iou3d": [{"origin": "bottom", "clockwise": True}],
+    "giou3d": [{"enclosure": "smallest"}, {"enclosure": "aligned", "origin": "bottom"}],
+    "diou3d": [{"enclosure": "smallest"}, {"enclosure": "aligned", "clockwise": True}],
 }
 
 
-def make(name, **arguments):
+def make(name, /, **arguments):
+    """The loss, with what it requires; a base may be given as a name and its arguments."""
+    base = arguments.get("base")
+    if isinstance(base, tuple):
+        arguments["base"] = boxloss.get(base[0], **base[1])
     return boxloss.get(name, **{**REQUIRED.get(name, {}), **arguments})
 
 
@@ -116,9 +135,21 @@ def rotated_examples(rng, images, boxes):
     )
 
 
+def box3d_examples(rng, images, boxes):
+    rotated = rotated_examples(rng, images, boxes)
+    heights = box_examples(rng, images, boxes)
+    return tuple(
+        np.concatenate(
+            [x[..., :2], h[..., :1], x[..., 2:4], (h[..., 2:3] - h[..., :1]), x[..., 4:]], axis=-1
+        )
+        for x, h in zip(rotated, heights, strict=True)
+    )
+
+
 EXAMPLES = {"box": box_examples, "class": class_examples}
 EXAMPLES["rotated"] = rotated_examples
-EXAMPLES["quality_focal"] = EXAMPLES["varifocal"] = quality_examples
+EXAMPLES["box3d"] = box3d_examples
+EXAMPLES["quality_focal"] = EXAMPLES["varifocal"] = EXAMPLES["mal"] = quality_examples
 
 
 def uncertainty_examples(rng, images, boxes):
@@ -132,7 +163,23 @@ def distribution_examples(rng, images, boxes):
     return y_true, rng.normal(0, 2, (images, boxes, 64)).astype("float32")
 
 
+def fgl_examples(rng, images, boxes):
+    y_true = rng.uniform(-1.5, 2.5, (images, boxes, 4)).astype("float32")
+    # Sure of about the right side: at other ones the weight, an IoU, is 0.
+    wrong = y_true + rng.normal(0, 0.4, y_true.shape)
+    logits = -4 * np.abs(np.linspace(-4, 4, 33) - wrong[..., None])
+    return y_true, logits.reshape(images, boxes, 132).astype("float32")
+
+
+def ddf_examples(rng, images, boxes):
+    teacher, student = rng.normal(0, 2, (2, images, boxes, 132))
+    quality, matched = rng.uniform(0, 1, (images, boxes, 1)), rng.integers(0, 2, (images, boxes, 1))
+    y_true = np.concatenate([teacher, quality, matched], axis=-1)
+    return y_true.astype("float32"), student.astype("float32")
+
+
 EXAMPLES["uncertainty"] = uncertainty_examples
+EXAMPLES["fgl"], EXAMPLES["ddf"] = fgl_examples, ddf_examples
 EXAMPLES["distribution"] = distribution_examples
 
 
@@ -142,8 +189,13 @@ def examples(loss, images=3, boxes=5, seed=0):
     return make_examples(np.random.default_rng(seed), images, boxes)
 
 
+def padding(loss):
+    """What fills the rows of the truth that hold no box."""
+    return PADDING.get(loss.name, -1)
+
+
 def pad(loss, y_true, y_pred, rows, garbage=np.nan):
     """Both with `rows` rows of padding behind, the predictions of which hold `garbage`."""
-    true = np.full((y_true.shape[0], rows, *y_true.shape[2:]), -1, y_true.dtype)
+    true = np.full((y_true.shape[0], rows, *y_true.shape[2:]), padding(loss), y_true.dtype)
     pred = np.full((y_pred.shape[0], rows, *y_pred.shape[2:]), garbage, y_pred.dtype)
     return np.concatenate([y_true, true], axis=1), np.concatenate([y_pred, pred], axis=1)

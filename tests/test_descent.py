@@ -9,7 +9,7 @@ import boxloss
 
 SHARE = 0.99
 # GHM-R weighs a pair by all others: its flags are those of the defaults.
-KINDS = ("box", "uncertainty", "distribution", "rotated")
+KINDS = ("box", "uncertainty", "distribution", "rotated", "box3d")
 LOSSES = [v for kind in KINDS for v in variants(kind) if v[0] != "ghm_r" or not v[1]]
 # Settings that decide a flag.
 LOSSES += [

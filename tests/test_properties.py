@@ -13,7 +13,7 @@ import pytest
 from gradients import as_numpy, as_tensor
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from loss_table import ARGUMENTS, REQUIRED, alone, examples, make
+from loss_table import ARGUMENTS, REQUIRED, alone, examples, make, padding
 from oracles import ORACLES
 from pairs import ALL, ORDERED
 
@@ -83,7 +83,7 @@ def test_padding_anywhere_is_the_same_as_slicing(name, data):
     y_true, y_pred, rng = drawn_boxes(data, loss)
     kept = data.draw(counts)
     garbage = data.draw(st.sampled_from([np.nan, np.inf, -np.inf, -1.0, 0.0, 1e30]))
-    wide_true = np.full((IMAGES, PADDED, *y_true.shape[2:]), -1, y_true.dtype)
+    wide_true = np.full((IMAGES, PADDED, *y_true.shape[2:]), padding(loss), y_true.dtype)
     wide_pred = np.full((IMAGES, PADDED, *y_pred.shape[2:]), garbage, y_pred.dtype)
     places = [np.sort(rng.permutation(PADDED)[:n]) for n in kept]
     for i, where in enumerate(places):
@@ -110,7 +110,7 @@ def test_the_order_of_boxes_and_images_does_not_matter(name, data):
     loss = drawn_loss(data, name, normalizer=data.draw(st.sampled_from(["image", "batch", "none"])))
     y_true, y_pred, rng = drawn_boxes(data, loss)
     for i, n in enumerate(data.draw(counts)):
-        y_true[i, n:] = -1
+        y_true[i, n:] = padding(loss)
     before = loss.tensors(y_true, y_pred).numpy()
     boxes, images = rng.permutation(BOXES), rng.permutation(IMAGES)
     order = np.ix_(images, boxes)
@@ -133,7 +133,7 @@ def test_weights_are_linear_and_those_of_an_image_are_those_of_its_boxes(name, d
         return type(drawn).from_config(drawn.get_config())(*arguments)
 
     for i, n in enumerate(data.draw(counts)):
-        y_true[i, n:] = -1
+        y_true[i, n:] = padding(drawn)
     first, second = rng.uniform(0, 3, (2, IMAGES, BOXES)).astype("float32")
     a, b = (as_numpy(loss(y_true, y_pred, w)) for w in (first, second))
     close(as_numpy(loss(y_true, y_pred, first + second)), a + b)
@@ -152,7 +152,7 @@ def test_a_mask_is_the_same_as_rows_of_minus_one(name, data):
     loss = drawn_loss(data, name)
     y_true, y_pred, rng = drawn_boxes(data, loss)
     mask = rng.random((IMAGES, BOXES)) < data.draw(st.floats(0, 1))
-    padded = np.where(mask.reshape(mask.shape + (1,) * (y_true.ndim - 2)), y_true, -1)
+    padded = np.where(mask.reshape(mask.shape + (1,) * (y_true.ndim - 2)), y_true, padding(loss))
     close(
         as_numpy(loss(y_true, y_pred, mask=mask)),
         as_numpy(loss(padded.astype(y_true.dtype), y_pred)),

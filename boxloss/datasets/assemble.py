@@ -8,7 +8,6 @@ took to parse.
 
 import collections
 import itertools
-import pathlib
 
 import numpy as np
 
@@ -60,10 +59,16 @@ def assemble(source, folder, problems, class_names=None):
 
 def _nothing_left(folder, problems):
     """Why there is no data set, in one line."""
+    links = len(folder.tree.refused)
     first = f"; the first: {problems.found[0]}" if problems.found else ""
+    linked = (
+        f", {links} symbolic links that lead out of it (--follow-links allows them)"
+        if links
+        else ""
+    )
     return (
         f"{one_line(folder.root)}: data set must hold at least one usable image. "
-        f"Received: 0 images, {len(problems.found)} problems{folder.refused_links()}{first}"
+        f"Received: 0 images, {len(problems.found)} problems{linked}{first}"
     )
 
 
@@ -162,7 +167,7 @@ def _records(boxes, places, rows, owner, corners, labels, fault, kept):
     return [
         Record(
             file_name=place.file_name,
-            path=pathlib.Path(place.path),
+            path=place.path,
             image_id=place.image.image_id,
             width=place.header.width,
             height=place.header.height,

@@ -8,21 +8,19 @@ those of the upright picture, as viewers, browser-based annotation tools, Detect
 `imread` show it. An annotation made on the unrotated picture has the two swapped and is reported.
 """
 
+import errno
 import io
 import os
-import stat
 import struct
 from dataclasses import dataclass
 
-from boxloss.files import one_line
+from boxloss.files import one_line, open_regular
 
 MAX_PIXELS = 64_000_000  # 192 MB as RGB; phones end at 50 megapixels
 # An uncompressed picture of that many pixels, of 16 bits each, and a phone's film behind it.
 MAX_BYTES = 2**29
 TAIL = 4096
 END_OF_JPEG = b"\xff\xd9"
-END_OF_PNG = b"\0\0\0\0IEND\xaeB`\x82"
-BLOCK = 8192
 KNOWN = "be a JPEG, PNG, BMP, WebP or TIFF file"
 
 
@@ -48,21 +46,18 @@ class Header:
 
 def open_image(path):
     """Open a picture to read bytes. Raises BadImageError, or OSError where there is none."""
-    found = os.stat(path)
-    # A pipe or a device would be read for ever, 20 GB of zeros until the memory is full.
-    if not stat.S_ISREG(found.st_mode):
-        raise BadImageError("be a regular file", "a pipe, a device or a folder")
-    if found.st_size > MAX_BYTES:
-        raise BadImageError(f"have at most {MAX_BYTES} bytes", f"{found.st_size} bytes")
-    return open(path, "rb")
+    try:
+        return open_regular(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a pipe or a device would be read for ever
+            raise BadImageError("be a regular file", error.strerror) from None
+        raise
 
 
 def header_of(path):
     """The Header of the picture at `path`; raises as `read_header` and `open_image` do."""
     with open_image(path) as file:
-        start = file.read(BLOCK)
-        # Most calls below jump about in the file, which costs system calls: not in a small one.
-        return read_header(io.BytesIO(start) if len(start) < BLOCK else file)
+        return read_header(file)
 
 
 def read_header(file):
@@ -70,6 +65,8 @@ def read_header(file):
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise BadImageError("hold data", "0 bytes")
+    if size > MAX_BYTES:
+        raise BadImageError(f"have at most {MAX_BYTES} bytes", f"{size} bytes")
     file.seek(0)
     start = file.read(32)
     parser = _parser_of(start)
@@ -129,9 +126,6 @@ def _is_complete(file, format, size):
 
 def _has_last_chunk(file, size):
     """Whether the chunks of a PNG, each with its length, lead to IEND inside the file."""
-    file.seek(max(size - 12, 0))
-    if file.read() == END_OF_PNG:
-        return True
     position = 8
     while position + 12 <= size:
         file.seek(position)

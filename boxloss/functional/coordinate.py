@@ -8,7 +8,7 @@ import math
 
 from boxloss.tensors import checks, ops
 from boxloss.tensors.compiled import function_call
-from boxloss.types import ArrayLike, Tensor
+from boxloss.types import ArrayLike, ImageShape, Tensor
 
 __all__ = [
     "balanced_l1_loss",
@@ -16,6 +16,7 @@ __all__ = [
     "l1_loss",
     "l2_loss",
     "log_cosh_loss",
+    "ltrb_l1_loss",
     "smooth_l1_loss",
 ]
 
@@ -143,3 +144,54 @@ def log_cosh_loss(y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
     Without overflow far from 0 and without cancellation near it.
     """
     return errors_of(log_cosh, y_true, y_pred)
+
+
+IMAGE = "image"
+
+
+def check_unit(unit):
+    """ "image", or a number above 0."""
+    if unit == IMAGE:
+        return unit
+    return checks.number("unit", unit, 'a number above 0, or "image"', lambda x: x > 0)
+
+
+def ltrb_l1(d, width, height):
+    """|d| (..., 4) of x1, y1, x2, y2, divided by `width`, `height`: numbers or tensors (B, 1)."""
+    x1, y1, x2, y2 = ops.unstack(d, 4, axis=-1)
+    sides = ((x1, width), (y1, height), (x2, width), (y2, height))
+    return ops.stack([ops.even_abs(side) / unit for side, unit in sides], axis=-1)
+
+
+def ltrb_l1_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    unit: float | str = "image",
+    image_shape: ImageShape | None = None,
+) -> Tensor:
+    """L1 of left, top, right, bottom distances, per side: |d| / unit.
+
+    `y_true`, `y_pred`: xyxy (..., 4). The location from which distances are measured cancels: the
+    left distances differ by what x1 differs. Returns (..., 4), in [0, inf), in the order of x1, y1,
+    x2, y2.
+
+    Args:
+        unit: "image" divides x by the image's width and y by its height, so that the loss does not
+            depend on the image's size. A number divides all four by it, the stride of the level.
+        image_shape: (height, width) in the boxes' unit, for "image"; that of the network's input,
+            padding included, not of the picture.
+
+    Source: the loss of Ultralytics' heads without bins (`reg_max` 1, YOLO26), which takes the mean
+    of the four.
+    """
+    unit = check_unit(unit)
+    d = difference(y_true, y_pred)
+    if unit != IMAGE:
+        return ltrb_l1(d, unit, unit)
+    if image_shape is None:
+        raise ValueError(
+            '`image_shape` must be (height, width) with unit="image". Received: image_shape=None'
+        )
+    height, width = checks.image_shape(image_shape)
+    return ltrb_l1(d, width, height)

@@ -2,17 +2,22 @@
 
 `base` is one of `BASES`, or a function of a `Pair` that returns the terms `overlap`, penalties and
 `inversion`. The modified terms keep their names.
+
+Inner- and Focaler-IoU are defined for such sums: base + o - o', o' the changed overlap. WIoU and
+Powerful-IoU multiply the overlap, and no paper defines the two changes for them. Here, as in the
+code in which they are published, o' is put in the place of o; the sum base + o - o' would go below
+0 (-0.04 for Focaler-WIoU, whose factor shrinks what o' takes away).
 """
 
 from collections.abc import Callable
 from typing import TypeAlias
 
-from boxloss.functional import overlap, penalties
+from boxloss.functional import overlap, penalties, weighted
 from boxloss.functional.overlap import pair_of, total
 from boxloss.functional.pair import Pair
 from boxloss.functional.penalties import power
 from boxloss.tensors import checks, ops
-from boxloss.types import ArrayLike, BaseLoss, ImageShape, Tensor, Terms
+from boxloss.types import ArrayLike, BaseLoss, ChangedBase, ImageShape, Tensor, Terms
 
 __all__ = ["alpha_iou_loss", "focaler_iou_loss", "inner_iou_loss", "unified_iou_loss"]
 
@@ -29,19 +34,38 @@ BASES: dict[BaseLoss, Base] = {
 }
 
 
+def _wiou_terms(pair):
+    return weighted.wiou_terms(pair, 1.0)
+
+
+# Of Inner- and Focaler-IoU only.
+PRODUCTS = {"piou": penalties.piou_terms, "wiou": _wiou_terms}
+
+
 def alpha_terms(base, pair, alpha):
     terms = {name: power(term, alpha) for name, term in base(pair).items()}
     return {**terms, "overlap": 1.0 - power(pair.iou, alpha), "inversion": pair.inversion}
 
 
-def inner_terms(base, pair, ratio):
-    return {**base(pair), "overlap": 1.0 - pair.scaled(ratio).iou}
+def inner_iou(pair, ratio):
+    return pair.scaled(ratio).iou
 
 
-def focaler_terms(base, pair, low, high):
+def focaler_iou(pair, low, high):
     share = (pair.iou - low) / (high - low)
-    share = ops.even_minimum(ops.even_relu(share), ops.ones_like(share))
-    return {**base(pair), "overlap": 1.0 - share}
+    return ops.even_minimum(ops.even_relu(share), ops.ones_like(share))
+
+
+def changed_terms(base, pair, iou, is_product=False):
+    """The terms of `base` with another overlap: in the place of o, or of the term `overlap` only.
+
+    The latter is what the papers say: CIoU's trade-off, too, is that of the plain o.
+    """
+    if is_product:
+        # Equal boxes are a kink: the halves of its gradient cancel only to the last digit where
+        # they are multiplied.
+        return base(pair.with_iou(ops.where(pair.equal, ops.stop_gradient(iou), iou)))
+    return {**base(pair), "overlap": 1.0 - iou}
 
 
 def unified_terms(base, pair, ratio):
@@ -57,9 +81,19 @@ def check_range(*, low, high):
     return float(low), float(high)
 
 
-def _modified(terms, y_true, y_pred, base, image_shape, *arguments):
+def _changed(change, y_true, y_pred, base, image_shape, *arguments):
+    """Inner- and Focaler-IoU: `change(pair, *arguments)` is the changed overlap."""
+    is_product = base in PRODUCTS
+
+    def terms(base, pair):
+        return changed_terms(base, pair, change(pair, *arguments), is_product)
+
+    return _modified(terms, y_true, y_pred, base, image_shape, bases={**BASES, **PRODUCTS})
+
+
+def _modified(terms, y_true, y_pred, base, image_shape, *arguments, bases=BASES):
     if not callable(base):
-        base = BASES[checks.one_of("base", base, BASES)]
+        base = bases[checks.one_of("base", base, bases)]
     if image_shape is not None:
         image_shape = checks.image_shape(image_shape)
     elif base is penalties.mpdiou_terms:
@@ -95,25 +129,26 @@ def inner_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: BaseLoss | Base = "iou",
+    base: ChangedBase | Base = "iou",
     ratio: float = 0.75,
     image_shape: ImageShape | None = None,
 ) -> Tensor:
     """Inner-IoU loss: that of `base` + o - o_in, o_in the IoU of the boxes scaled by `ratio`.
 
     Each box is scaled about its own centre. `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The
-    range is that of `base`. A ratio below 1 loses the overlap, and its gradient, earlier.
+    range is that of `base`. A ratio below 1 loses the overlap, and its gradient, earlier. The bases
+    "wiou" and "piou", which the paper does not have, use o_in in the place of o.
     Source: Zhang et al. 2023, "Inner-IoU", arXiv:2311.02877; ratios 0.5 to 1.5.
     """
     ratio = checks.positive("ratio", ratio)
-    return _modified(inner_terms, y_true, y_pred, base, image_shape, ratio)
+    return _changed(inner_iou, y_true, y_pred, base, image_shape, ratio)
 
 
 def focaler_iou_loss(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     *,
-    base: BaseLoss | Base = "iou",
+    base: ChangedBase | Base = "iou",
     low: float = 0.0,
     high: float = 0.95,
     image_shape: ImageShape | None = None,
@@ -121,11 +156,12 @@ def focaler_iou_loss(
     """Focaler-IoU loss: that of `base` + o - f, f = (o - low) / (high - low) held in [0, 1].
 
     `y_true`, `y_pred`: xyxy (..., 4). Returns (...). The range is that of `base`. f, which is
-    differentiated, has no gradient outside [low, high].
+    differentiated, has no gradient outside [low, high]. The bases "wiou" and "piou", which the
+    paper does not have, use f in the place of o.
     Source: Zhang and Zhang 2024, "Focaler-IoU", arXiv:2401.10525.
     """
     low, high = check_range(low=low, high=high)
-    return _modified(focaler_terms, y_true, y_pred, base, image_shape, low, high)
+    return _changed(focaler_iou, y_true, y_pred, base, image_shape, low, high)
 
 
 def unified_iou_loss(

@@ -58,7 +58,7 @@ def _longest(*lengths):
     return longest
 
 
-def _shared(pred, true):
+def shared(pred, true):
     """The side that two sides (low, high) share: its signed length, below 0 for sides apart, and
     max(length, 0).
 
@@ -114,8 +114,8 @@ class Pair:
     @cached_property
     def _shared_sides(self):
         return (
-            _shared((self._x1, self._x2), (self._X1, self._X2)),
-            _shared((self._y1, self._y2), (self._Y1, self._Y2)),
+            shared((self._x1, self._x2), (self._X1, self._X2)),
+            shared((self._y1, self._y2), (self._Y1, self._Y2)),
         )
 
     @property
@@ -162,6 +162,15 @@ class Pair:
     @cached_property
     def H(self):
         return self._H * self.scale
+
+    @property
+    def true_width(self):
+        """W in the boxes' own unit, for losses that are not scale-free."""
+        return self._W
+
+    @property
+    def true_height(self):
+        return self._H
 
     @cached_property
     def cw(self):
@@ -253,6 +262,11 @@ class Pair:
         return ops.divide_or(self.intersection, self.union, self._empty)
 
     @cached_property
+    def plain_iou(self):
+        """`iou` as it was before `with_iou`."""
+        return self.iou
+
+    @cached_property
     def signed_iou(self):
         """IoU continued below 0 for boxes apart, down to -1; the same rule where the union is 0."""
         return ops.divide_or(*self.signed_intersection, self._empty)
@@ -318,6 +332,14 @@ class Pair:
         return (x + y) * ops.reciprocal(ops.stop_gradient(ops.maximum(extents, ops.SMALLEST)))
 
     # Other boxes from the same pair -------------------------------------------------------------
+
+    def with_iou(self, iou):
+        """The same pair with another measure in the IoU's place, for losses that multiply it."""
+        pair = Pair.__new__(Pair)
+        # What was computed already serves both.
+        pair.__dict__.update(self.__dict__, iou=iou, plain_iou=self.iou)
+        return pair
+
     # Written relative to the true box, so that small boxes far from the origin keep their digits.
 
     def _new(self, true, pred):

@@ -74,7 +74,7 @@ def hull_area(x, y, X, Y):
     The gradient is wrong where corners share an x without sharing a place: the axes are turned, so
     that rectangles that are parallel to them or to each other are not such a case.
     """
-    if 0 in ops.static_shape(x):  # nothing has no highest line
+    if 0 in ops.static_shape(x):  # an empty tensor has no largest element
         return ops.sum(x + y + X + Y, axis=-1)
     x, y = _turned(x, y)
     X, Y = _turned(X, Y)
@@ -106,3 +106,61 @@ def hull_area(x, y, X, Y):
     height = upper - lower
     width = corners[..., 1:] - corners[..., :-1]
     return ops.sum(0.5 * (height[..., 1:] + height[..., :-1]) * width, axis=-1)
+
+
+def extent(x):
+    """max - min of the last axis."""
+    if 0 in ops.static_shape(x):  # an empty tensor has no largest element
+        return ops.sum(x, axis=-1)
+    return ops.max(x, axis=-1) - ops.min(x, axis=-1)
+
+
+def _lines_between(x, y, X, Y):
+    """(..., 16): from every corner of one rectangle to every corner of the other."""
+    lines = [ops.expand_dims(X, -2) - ops.expand_dims(x, -1)]
+    lines.append(ops.expand_dims(Y, -2) - ops.expand_dims(y, -1))
+    shape = (*ops.shape(x)[:-1], 16)
+    return tuple(ops.reshape(line, shape) for line in lines)
+
+
+def smallest_rectangle(x, y, X, Y):
+    """The sides of the rectangle of least area around two with corners `x`, `y`, `X`, `Y` (..., 4).
+
+    One of its sides holds an edge of the convex hull. So it is the smallest of those along an edge
+    of either rectangle or a line between them: the lines that are not on the hull give no smaller
+    one.
+    """
+    if 0 in ops.static_shape(x):
+        return (ops.sum(x + y + X + Y, axis=-1),) * 2
+    between_x, between_y = _lines_between(x, y, X, Y)
+    own_x = [ops.expand_dims(a[..., 0] - a[..., 1], -1) for a in (x, X)]
+    own_y = [ops.expand_dims(b[..., 0] - b[..., 1], -1) for b in (y, Y)]
+    across_x = ops.concatenate([between_x, *own_x], axis=-1)  # (..., 18)
+    across_y = ops.concatenate([between_y, *own_y], axis=-1)
+    squared = ops.square(across_x) + ops.square(across_y)
+    # Corners that coincide, and sides of 0, have no direction: any other will do.
+    nothing = ops.less_equal(squared, 1e-18 * ops.ones_like(squared))
+    length = ops.sqrt(ops.where(nothing, ops.ones_like(squared), squared))
+    cos = ops.where(nothing, ops.ones_like(length), across_x / length)
+    sin = ops.where(nothing, ops.zeros_like(length), across_y / length)
+    cos, sin = ops.expand_dims(cos, -1), ops.expand_dims(sin, -1)
+    corners_x = ops.expand_dims(ops.concatenate([x, X], axis=-1), -2)  # (..., 1, 8)
+    corners_y = ops.expand_dims(ops.concatenate([y, Y], axis=-1), -2)
+    along = extent(corners_x * cos + corners_y * sin)  # (..., 18)
+    across = extent(corners_y * cos - corners_x * sin)
+    best = ops.expand_dims(ops.argmin(ops.stop_gradient(along * across), axis=-1), -1)
+    sides = (ops.take_along_axis(side, best, axis=-1) for side in (along, across))
+    return tuple(side[..., 0] for side in sides)
+
+
+def squared_diameter(x, y, X, Y):
+    """The largest squared distance between two corners of two rectangles, (..., 4) each."""
+    if 0 in ops.static_shape(x):
+        return ops.sum(x + y + X + Y, axis=-1)
+    between_x, between_y = _lines_between(x, y, X, Y)
+    own = [
+        ops.square(a[..., :2] - a[..., 2:]) + ops.square(b[..., :2] - b[..., 2:])
+        for a, b in ((x, y), (X, Y))
+    ]
+    squares = ops.square(between_x) + ops.square(between_y)
+    return ops.max(ops.concatenate([squares, *own], axis=-1), axis=-1)

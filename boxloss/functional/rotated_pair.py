@@ -27,7 +27,7 @@ def difference(y_true, y_pred):
     return ops.stack([*d[:4], wrap_angle(d[4])], axis=-1)
 
 
-def _collapsed(side):
+def collapsed(side):
     """A negative side is 0, as `inversion` explains."""
     return ops.where(ops.less(side, ops.zeros_like(side)), ops.zeros_like(side), side)
 
@@ -111,10 +111,16 @@ class RotatedPair:
     # Areas ----------------------------------------------------------------------------------------
 
     @cached_property
+    def areas(self):
+        """Of the prediction and of the truth."""
+        predicted = collapsed(self._w) * collapsed(self._h)
+        return predicted, collapsed(self._W) * collapsed(self._H)
+
+    @cached_property
     def _corners(self):
         """x, y (..., 4) of the prediction's corners in the truth's own axes."""
         u, v = self.true_offset
-        p, q = 0.5 * _collapsed(self._w), 0.5 * _collapsed(self._h)
+        p, q = 0.5 * collapsed(self._w), 0.5 * collapsed(self._h)
         xs, ys = [], []
         for i, j in ((1, 1), (-1, 1), (-1, -1), (1, -1)):
             xs.append(u + i * p * self.cos - j * q * self.sin)
@@ -124,30 +130,54 @@ class RotatedPair:
     @cached_property
     def intersection(self):
         x, y = self._corners
-        W, H = _collapsed(self._W), _collapsed(self._H)
+        W, H = collapsed(self._W), collapsed(self._H)
         area = rotated_overlap.intersection_area(x, y, 0.5 * W, 0.5 * H)
         return ops.where(ops.less(area, ops.zeros_like(area)), ops.zeros_like(area), area)
 
     @cached_property
     def union(self):
-        predicted = _collapsed(self._w) * _collapsed(self._h)
-        return predicted + _collapsed(self._W) * _collapsed(self._H) - self.intersection
+        predicted, true = self.areas
+        return predicted + true - self.intersection
+
+    @cached_property
+    def _true_corners(self):
+        """x, y (..., 4) of the truth's corners in its own axes."""
+        P, Q = 0.5 * collapsed(self._W), 0.5 * collapsed(self._H)
+        return ops.stack([P, -P, -P, P], axis=-1), ops.stack([Q, Q, -Q, -Q], axis=-1)
 
     @cached_property
     def hull(self):
         """Area of the convex hull of both."""
-        x, y = self._corners
-        P, Q = 0.5 * _collapsed(self._W), 0.5 * _collapsed(self._H)
-        area = rotated_overlap.hull_area(
-            x, y, ops.stack([P, -P, -P, P], axis=-1), ops.stack([Q, Q, -Q, -Q], axis=-1)
-        )
+        area = rotated_overlap.hull_area(*self._corners, *self._true_corners)
         return ops.maximum(area, self.union)
+
+    @cached_property
+    def smallest_rectangle(self):
+        """The two sides of the rectangle of least area, of any angle, around both."""
+        return rotated_overlap.smallest_rectangle(*self._corners, *self._true_corners)
+
+    @cached_property
+    def upright_rectangle(self):
+        """The two sides of the rectangle along x and y around both."""
+        cos, sin = (ops.expand_dims(f(self._ANGLE), -1) for f in (ops.cos, ops.sin))
+        turned = [
+            (x * cos - y * sin, x * sin + y * cos) for x, y in (self._corners, self._true_corners)
+        ]
+        return tuple(
+            rotated_overlap.extent(ops.concatenate(ends, axis=-1))
+            for ends in zip(*turned, strict=True)
+        )
+
+    @cached_property
+    def squared_diameter(self):
+        """The largest squared distance between two corners: the diameter of the convex hull."""
+        return rotated_overlap.squared_diameter(*self._corners, *self._true_corners)
 
     @cached_property
     def equal(self):
         """The same rectangle, however its angle is written."""
         zero = ops.zeros_like(self.dx)
-        w, h, W, H = (_collapsed(side) for side in (self._w, self._h, self._W, self._H))
+        w, h, W, H = (collapsed(side) for side in (self._w, self._h, self._W, self._H))
 
         def small(x):
             return ops.less_equal(ops.abs(x), SAME_ANGLE * ops.ones_like(x))

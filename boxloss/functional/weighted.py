@@ -37,8 +37,11 @@ def interp_iou_terms(pair, alpha=0.98):
     }
 
 
-def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5):
-    """`running_mean` of 1 - o: a number or a scalar tensor."""
+def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5, plain=False):
+    """`running_mean` of 1 - o: a number or a scalar tensor.
+
+    `plain`: whether the outlier degree is that of the IoU before a modifier changed it.
+    """
     cost = 1.0 - pair.iou
     # c is a constant here, and here only.
     squares = ops.square(pair.dx) + ops.square(pair.dy)
@@ -47,7 +50,7 @@ def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5):
     if version > 1:
         if not isinstance(running_mean, float):  # a mean that moves may fall to 0
             running_mean = ops.maximum(running_mean, SMALLEST_MEAN)
-        outlier = ops.stop_gradient(cost) / running_mean
+        outlier = ops.stop_gradient(1.0 - pair.plain_iou if plain else cost) / running_mean
         if version == 2:
             factor = power(outlier, gamma) if gamma else ops.ones_like(outlier)
         else:

@@ -2,15 +2,19 @@
 
 from boxloss.losses import registry
 from boxloss.losses.base import *
+from boxloss.losses.boxes3d import *
 from boxloss.losses.classification import *
 from boxloss.losses.coordinate import *
 from boxloss.losses.decoded import *
+from boxloss.losses.fine_grained import *
+from boxloss.losses.ltrb import *
 from boxloss.losses.measures import *
 from boxloss.losses.modifiers import *
 from boxloss.losses.overlap import *
 from boxloss.losses.penalties import *
 from boxloss.losses.registry import *
 from boxloss.losses.rotated import *
+from boxloss.losses.small_objects import *
 from boxloss.losses.state import *
 from boxloss.losses.statistical import *
 from boxloss.losses.uncertainty import *
@@ -77,4 +81,13 @@ __all__ += [
     "VarifocalLoss",
     "SoftmaxLoss",
     "SigmoidFocalLoss",
+    "LTRBL1Loss",
+    "SDLoss",
+    "GCDLoss",
+    "IoU3DLoss",
+    "GIoU3DLoss",
+    "DIoU3DLoss",
+    "FGLLoss",
+    "DDFLoss",
+    "MALLoss",
 ]

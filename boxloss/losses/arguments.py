@@ -20,10 +20,13 @@ from boxloss.types import (
     BaseLoss,
     BoundingBoxFormat,
     BoxReduction,
+    ChangedBase,
     ClassNormalizer,
     CoordinateFormat,
     CoordinateReduction,
+    Enclosure,
     Normalizer,
+    Origin,
     Reduction,
 )
 
@@ -64,6 +67,19 @@ class CoordinateArguments(UncertaintyArguments, total=False):
 
 class ModifierArguments(BoxArguments, total=False):
     base: "BaseLoss | TensorLoss"
+
+
+class ChangedArguments(BoxArguments, total=False):
+    base: "ChangedBase | TensorLoss"
+
+
+class Box3DArguments(TensorArguments, total=False):
+    origin: Origin
+    clockwise: bool
+
+
+class EnclosureArguments(Box3DArguments, total=False):
+    enclosure: Enclosure
 
 
 class WholeSignature:

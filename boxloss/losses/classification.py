@@ -8,7 +8,7 @@ from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
 from boxloss.types import ImageShape, Tensor, Unpack
 
-__all__ = ["QualityFocalLoss", "SigmoidFocalLoss", "SoftmaxLoss", "VarifocalLoss"]
+__all__ = ["MALLoss", "QualityFocalLoss", "SigmoidFocalLoss", "SoftmaxLoss", "VarifocalLoss"]
 
 
 class ClassLoss(TensorLoss):
@@ -168,3 +168,24 @@ class VarifocalLoss(QualityLoss):
 
     def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
         return classification.varifocal(labels, quality, y_pred, self.alpha, self.gamma)
+
+
+@register
+class MALLoss(QualityLoss):
+    """`boxloss.functional.mal_loss`, summed over the classes.
+
+    Args: alpha: weight of the negatives, at least 0. gamma: power of the quality and of the
+        negatives' modulation.
+    """
+
+    name = "mal"
+
+    def __init__(
+        self, *, alpha: float = 1.0, gamma: float = 1.5, **arguments: Unpack[ClassArguments]
+    ) -> None:
+        super().__init__(**arguments)
+        self.alpha = checks.non_negative("alpha", alpha)
+        self.gamma = checks.non_negative("gamma", gamma)
+
+    def class_errors(self, labels: Tensor, quality: Tensor, y_pred: Tensor) -> Tensor:
+        return classification.mal(labels, quality, y_pred, self.alpha, self.gamma)

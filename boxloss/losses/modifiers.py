@@ -1,21 +1,26 @@
 """Loss classes that change a base: Alpha-, Inner-, Focaler- and Unified-IoU."""
 
+from collections.abc import Collection
+from typing import Any
+
 from boxloss.functional import modifiers
 from boxloss.functional.pair import Pair
-from boxloss.losses.arguments import BoxArguments, ModifierArguments
+from boxloss.losses.arguments import BoxArguments, ChangedArguments, ModifierArguments
 from boxloss.losses.base import TensorLoss
 from boxloss.losses.overlap import OverlapLoss
 from boxloss.losses.registry import register
+from boxloss.losses.state import StatefulLoss
+from boxloss.losses.statistical import WIoULoss
 from boxloss.tensors import checks
 from boxloss.tensors.config import restored
-from boxloss.types import BaseLoss, Terms, Unpack
+from boxloss.types import BaseLoss, ChangedBase, Tensor, Terms, Unpack
 
 __all__ = ["AlphaIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss"]
 
 
 # What the flags below know of the bases: penalties that end at the right sides, and none at all for
 # a box inside the other.
-SEES_SIDES = ("eiou", "shape_iou", "siou")
+SEES_SIDES = ("eiou", "piou", "shape_iou", "siou")
 BLIND_INSIDE = ("giou", "iou")
 
 
@@ -29,27 +34,32 @@ class ModifierLoss(OverlapLoss):
     """
 
     recovers_disjoint = False
+    bases: Collection[str] = modifiers.BASES
 
     def __init__(
-        self, *, base: BaseLoss | TensorLoss = "iou", **arguments: Unpack[BoxArguments]
+        self, *, base: ChangedBase | TensorLoss = "iou", **arguments: Unpack[BoxArguments]
     ) -> None:
         super().__init__(**arguments)
         self.base = base = restored(base)
         if isinstance(base, str):
             from boxloss.losses.registry import get
 
-            checks.one_of("base", base, modifiers.BASES)
+            checks.one_of("base", base, self.bases)
             base = get(
                 base, bounding_box_format=self.bounding_box_format, image_shape=self.image_shape
             )
-        elif not getattr(base, "is_overlap_plus_penalties", False):
-            known = ", ".join(map(repr, sorted(modifiers.BASES)))
+        elif not self.takes(base):
+            known = ", ".join(map(repr, sorted(self.bases)))
             raise ValueError(
                 f"`base` must be one of {known}, or a loss object of one. Received: base={base!r}"
             )
         self._base = base
         self.recovers_disjoint = base.recovers_disjoint
         self.recovers_inverted = base.recovers_inverted
+
+    def takes(self, base: TensorLoss) -> bool:
+        """Whether a loss object can be the base."""
+        return getattr(base, "is_overlap_plus_penalties", False)
 
 
 @register
@@ -68,13 +78,47 @@ class AlphaIoULoss(ModifierLoss):
         return modifiers.alpha_terms(self._base.pair_terms, pair, self.alpha)
 
 
+class ChangedOverlapLoss(StatefulLoss, ModifierLoss):
+    """A modifier that puts another overlap in the place of o.
+
+    `base` may also be "piou" or "wiou", which multiply the overlap. A `WIoULoss` object brings its
+    running mean along: that of the changed overlap, unless its `outlier` is "plain".
+    """
+
+    bases = (*modifiers.BASES, *modifiers.PRODUCTS)
+
+    def __init__(self, **arguments: Unpack[ChangedArguments]) -> None:
+        super().__init__(**arguments)
+        self.state = getattr(self._base, "state", None)
+
+    def takes(self, base: TensorLoss) -> bool:
+        return super().takes(base) or getattr(base, "is_product", False)
+
+    def changed_iou(self, pair: Pair) -> Tensor:
+        """(B, N), in the place of `pair.iou`."""
+        raise NotImplementedError
+
+    def pair_terms(self, pair: Pair) -> Terms:
+        iou = self.changed_iou(pair)
+        return modifiers.changed_terms(self._base.pair_terms, pair, iou, self._base.is_product)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        if isinstance(self._base, WIoULoss):
+            self._base.warn_of_a_fixed_mean()
+        return super().__call__(*args, **kwargs)
+
+    def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
+        pair = Pair(self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape))
+        return self._base.moved_by(pair.with_iou(self.changed_iou(pair)), real)
+
+
 @register
-class InnerIoULoss(ModifierLoss):
+class InnerIoULoss(ChangedOverlapLoss):
     """`boxloss.functional.inner_iou_loss`. Args: ratio: size of the boxes whose overlap counts."""
 
     name = "inner_iou"
 
-    def __init__(self, *, ratio: float = 0.75, **arguments: Unpack[ModifierArguments]) -> None:
+    def __init__(self, *, ratio: float = 0.75, **arguments: Unpack[ChangedArguments]) -> None:
         super().__init__(**arguments)
         self.ratio = checks.positive("ratio", ratio)
         # A small box inside the truth: its inner box may have no overlap, and no other gradient.
@@ -82,18 +126,18 @@ class InnerIoULoss(ModifierLoss):
             self.recovers_inverted = self.recovers_inverted and self.ratio >= 0.75
             self.recovers_disjoint = self.recovers_disjoint and self.ratio >= 1
 
-    def pair_terms(self, pair: Pair) -> Terms:
-        return modifiers.inner_terms(self._base.pair_terms, pair, self.ratio)
+    def changed_iou(self, pair: Pair) -> Tensor:
+        return modifiers.inner_iou(pair, self.ratio)
 
 
 @register
-class FocalerIoULoss(ModifierLoss):
+class FocalerIoULoss(ChangedOverlapLoss):
     """`boxloss.functional.focaler_iou_loss`. Args: low, high: the IoU that counts as 0, as 1."""
 
     name = "focaler_iou"
 
     def __init__(
-        self, *, low: float = 0.0, high: float = 0.95, **arguments: Unpack[ModifierArguments]
+        self, *, low: float = 0.0, high: float = 0.95, **arguments: Unpack[ChangedArguments]
     ) -> None:
         super().__init__(**arguments)
         self.low, self.high = modifiers.check_range(low=low, high=high)
@@ -101,8 +145,8 @@ class FocalerIoULoss(ModifierLoss):
         if (self.low > 0 or self.high < 0.9) and self._base.name not in SEES_SIDES:
             self.recovers_disjoint = self.recovers_inverted = False
 
-    def pair_terms(self, pair: Pair) -> Terms:
-        return modifiers.focaler_terms(self._base.pair_terms, pair, self.low, self.high)
+    def changed_iou(self, pair: Pair) -> Tensor:
+        return modifiers.focaler_iou(pair, self.low, self.high)
 
 
 @register

@@ -24,6 +24,8 @@ class OverlapLoss(BoxLoss):
     recovers_inverted = True
     # Whether it is 1 - o and addends that penalise, which is what a modifier can build on.
     is_overlap_plus_penalties = False
+    # Whether it multiplies 1 - o, which Inner- and Focaler-IoU can build on too.
+    is_product = False
 
     def pair_terms(self, pair: Pair) -> Terms:
         """The named addends (B, N) of a `Pair`."""

@@ -10,7 +10,7 @@ from boxloss.tensors import checks
 __all__ = ["KINDS", "get", "names"]
 
 Loss = TypeVar("Loss", bound=type[TensorLoss])
-KINDS = ("box", "uncertainty", "distribution", "rotated", "class")
+KINDS = ("box", "uncertainty", "distribution", "rotated", "box3d", "class")
 _BY_NAME: dict[str, type[TensorLoss]] = {}
 
 

@@ -16,7 +16,7 @@ from boxloss.losses.registry import register
 from boxloss.losses.state import GradientHistogram, RunningMean, StatefulLoss
 from boxloss.tensors import boxes, checks, ops
 from boxloss.tensors.config import restored
-from boxloss.types import ImageShape, Tensor, Terms, Unpack
+from boxloss.types import ImageShape, Outlier, Tensor, Terms, Unpack
 
 __all__ = ["GHMRBoxLoss", "WIoULoss"]
 
@@ -31,13 +31,15 @@ def _state(argument, value, cls):
     return value
 
 
+OUTLIERS = ("changed", "plain")
+
 _WARNED: weakref.WeakSet = weakref.WeakSet()
 
 
-def _warn_once(loss, message):
+def _warn_once(loss, message, stacklevel=3):
     if loss not in _WARNED:
         _WARNED.add(loss)
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=stacklevel)
 
 
 @register
@@ -51,9 +53,13 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         running_mean: of 1 - o. A number is held fixed (the first call of version 2 or 3 warns of
             it); a `boxloss.RunningMean` moves at every call, after it was used. See
             `boxloss.losses.state`.
+        outlier: as the base of `InnerIoULoss` or `FocalerIoULoss`, whether outlier degree and
+            running mean are those of the "changed" IoU (default, as in published code) or of the
+            "plain" one. By itself both are the same.
     """
 
     name = "wiou"
+    is_product = True
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         gamma: float = 0.5,
         momentum: float = 1e-2,
         running_mean: float | RunningMean = 1.0,
+        outlier: Outlier = "changed",
         **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
@@ -71,32 +78,44 @@ class WIoULoss(StatefulLoss, OverlapLoss):
             version=version, alpha=alpha, delta=delta, gamma=gamma
         )
         self.momentum = checks.fraction("momentum", momentum)
+        self.outlier = checks.one_of("outlier", outlier, OUTLIERS)
         if isinstance(running_mean, (dict, keras.layers.Layer)):
             self.state = self.running_mean = _state("running_mean", running_mean, RunningMean)
         else:
             self.running_mean = checks.positive("running_mean", running_mean)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        self.warn_of_a_fixed_mean()
+        return super().__call__(*args, **kwargs)
+
+    def warn_of_a_fixed_mean(self) -> None:
+        """Warn, once, where versions 2 and 3 have no running mean that moves."""
         if self.state is None and self.version > 1:
             _warn_once(
                 self,
                 f"WIoULoss holds running_mean={self.running_mean} fixed; give it a "
                 "boxloss.RunningMean that the model owns to let it move",
+                stacklevel=4,
             )
-        return super().__call__(*args, **kwargs)
 
     def pair_terms(self, pair: Pair) -> Terms:
         mean = self.running_mean
         if self.state is not None:
             mean = self.state.read(ops.dtype_name(pair.w))
-        return weighted.wiou_terms(pair, mean, self.version, self.alpha, self.delta, self.gamma)
+        arguments = self.version, self.alpha, self.delta, self.gamma, self.outlier == "plain"
+        return weighted.wiou_terms(pair, mean, *arguments)
 
     def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
         pair = Pair(self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape))
-        dtype = ops.dtype_name(y_pred)
+        return self.moved_by(pair, real)
+
+    def moved_by(self, pair: Pair, real: Tensor) -> Tensor:
+        """The running mean after a batch of pairs (B, N), of which `real` count."""
+        dtype = ops.dtype_name(pair.w)
         count = ops.cast(real, dtype)
+        cost = 1.0 - (pair.plain_iou if self.outlier == "plain" else pair.iou)
         sums = ops.all_replicas_sum(
-            ops.stack([ops.sum(ops.stop_gradient(1.0 - pair.iou) * count), ops.sum(count)])
+            ops.stack([ops.sum(ops.stop_gradient(cost) * count), ops.sum(count)])
         )
         old = self.state.read(dtype)
         # A batch without boxes says nothing.

@@ -23,14 +23,17 @@ DTYPES = ("float32", "float64")
 def default_arguments(name: str, protocol: str = "zheng") -> dict[str, Any]:
     """What the simulation gives a loss whose own defaults mean pixels of an image.
 
-    mpdiou: the field that holds the disc stands for the image. nwd: `constant` is the mean size of
-    the objects, here the square root of the targets' area.
+    mpdiou, ltrb_l1: the field that holds the disc stands for the image. nwd: `constant` is the mean
+    size of the objects, here the square root of the targets' area. sd: the largest small object has
+    twice the targets' area.
     """
     rules = PROTOCOLS[checks.one_of("protocol", protocol, PROTOCOLS)]
-    if name == "mpdiou":
+    if name in ("ltrb_l1", "mpdiou"):
         return {"image_shape": rules.field}
     if name == "nwd":
         return {"constant": rules.target_area**0.5}
+    if name == "sd":
+        return {"largest_area": 2.0 * rules.target_area}
     return {}
 
 

@@ -49,7 +49,7 @@ def split(boxes):
     return ops.unstack(boxes, 4, axis=-1)
 
 
-def _image_scale(image_shape, boxes):
+def image_scale(image_shape, boxes):
     """width, height, broadcastable against the (B, N) sides of `boxes`."""
     if isinstance(image_shape, tuple):
         height, width = image_shape
@@ -77,7 +77,7 @@ def to_xyxy(boxes, box_format, image_shape=None):
         half_width, half_height = c / 2, d / 2
         a, b, c, d = a - half_width, b - half_height, a + half_width, b + half_height
     if is_relative(box_format) and image_shape is not None:
-        width, height = _image_scale(image_shape, boxes)
+        width, height = image_scale(image_shape, boxes)
         a, b, c, d = a * width, b * height, c * width, d * height
     return ops.stack([a, b, c, d], axis=-1)
 
@@ -89,7 +89,7 @@ def from_xyxy(boxes, box_format, image_shape=None):
         return boxes
     a, b, c, d = split(boxes)
     if is_relative(box_format) and image_shape is not None:
-        width, height = _image_scale(image_shape, boxes)
+        width, height = image_scale(image_shape, boxes)
         a, b, c, d = a / width, b / height, c / width, d / height
     if layout == "xywh":
         c, d = c - a, d - b

@@ -12,6 +12,7 @@ all = tf.reduce_all
 arctan2 = tf.math.atan2
 argsort = tf.argsort
 argmax = tf.argmax
+argmin = tf.argmin
 broadcast_to = tf.broadcast_to
 ceil = tf.math.ceil
 cos = tf.cos

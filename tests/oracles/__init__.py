@@ -5,11 +5,11 @@ number for two boxes of four; `at` is the prediction at which the constants of t
 alpha, ...) are taken, so that differences of the oracle are the published gradient.
 """
 
-from oracles import coordinate, measures, modifiers, overlap, penalties, robust
+from oracles import coordinate, measures, modifiers, overlap, penalties, robust, small_objects
 
 ORACLES = {
     name: oracle
-    for family in (coordinate, measures, modifiers, overlap, penalties, robust)
+    for family in (coordinate, measures, modifiers, overlap, penalties, robust, small_objects)
     for name, oracle in family.ORACLES.items()
 }
 

@@ -1,6 +1,7 @@
 """Alpha-, Inner-, Focaler- and Unified-IoU, Focal-EIoU, InterpIoU and WIoU, from their papers."""
 
 import math
+from types import SimpleNamespace
 
 from oracles import penalties
 from oracles.geometry import geometry
@@ -50,13 +51,32 @@ def alpha_iou(g, held, base="iou", alpha=3.0, **arguments):
     return {**terms, "overlap": 1 - g.iou**alpha}
 
 
+def _with_overlap(g, held, change, base, arguments):
+    """`base` with the overlap `change(g)`: a name, or a name and its arguments.
+
+    WIoU and PIoU are products: they get the changed overlap in the place of the IoU.
+    """
+    if not isinstance(base, str):
+        base, more = base
+        arguments = {**arguments, **more}
+    if base not in ("wiou", "piou"):
+        return {**BASES[base](g, held, **arguments), "overlap": 1 - change(g)}
+    product = wiou if base == "wiou" else penalties.piou
+    if arguments.pop("outlier", "changed") == "plain":
+        arguments["outlier_iou"] = held.iou
+    changed = [SimpleNamespace(**{**vars(x), "iou": change(x)}) for x in (g, held)]
+    return product(*changed, **arguments)
+
+
 def inner_iou(g, held, base="iou", ratio=0.75, **arguments):
-    return {**BASES[base](g, held, **arguments), "overlap": 1 - scaled(g, ratio).iou}
+    return _with_overlap(g, held, lambda x: scaled(x, ratio).iou, base, arguments)
 
 
 def focaler_iou(g, held, base="iou", low=0.0, high=0.95, **arguments):
-    share = min(1.0, max(0.0, (g.iou - low) / (high - low)))
-    return {**BASES[base](g, held, **arguments), "overlap": 1 - share}
+    def share(x):
+        return min(1.0, max(0.0, (x.iou - low) / (high - low)))
+
+    return _with_overlap(g, held, share, base, arguments)
 
 
 def unified_iou(g, held, base="ciou", ratio=2.0, **arguments):
@@ -84,10 +104,20 @@ def interp_iou(g, held, alpha=0.98):
     return {"overlap": 1 - g.iou, "interpolated": 1 - other.iou}
 
 
-def wiou(g, held, version=3, alpha=1.9, delta=3.0, gamma=0.5, running_mean=1.0, momentum=1e-2):
+def wiou(
+    g,
+    held,
+    version=3,
+    alpha=1.9,
+    delta=3.0,
+    gamma=0.5,
+    running_mean=1.0,
+    momentum=1e-2,
+    outlier_iou=None,
+):
     squares = held.cw**2 + held.ch**2
     cost = (1 - g.iou) * math.exp((g.dx**2 + g.dy**2) / squares if squares > 0 else 0.0)
-    b = (1 - held.iou) / running_mean
+    b = (1 - (held.iou if outlier_iou is None else outlier_iou)) / running_mean
     factor = {1: 1.0, 2: b**gamma, 3: b / (delta * alpha ** (b - delta))}[version]
     return {"overlap": factor * cost}
 

@@ -1,0 +1,89 @@
+"""The loss class of distances to the four sides in units of the image or of the stride."""
+
+from boxloss.functional import coordinate
+from boxloss.losses.arguments import BoxArguments
+from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.losses.coordinate import REDUCTIONS
+from boxloss.losses.registry import register
+from boxloss.tensors import boxes, checks, ops
+from boxloss.tensors.one_loop import box_terms
+from boxloss.types import CoordinateReduction, ImageShape, Tensor, Unpack
+
+__all__ = ["LTRBL1Loss"]
+
+
+@register
+class LTRBL1Loss(BoxLoss):
+    """`boxloss.functional.ltrb_l1_loss`; terms x1, y1, x2, y2.
+
+    `y_true` and `y_pred` are boxes: the location from which distances are measured cancels.
+
+    Args:
+        unit: "image" (default) or a number above 0, the stride.
+        image_shape: (height, width) of the network's input, required for "image" unless the format
+            is relative to the image, where it is (1, 1) by default.
+        coordinate_reduction: "mean" (Ultralytics) or "sum" of the four.
+    """
+
+    name = "ltrb_l1"
+    minimum = 0.0
+    recovers_disjoint = True
+    recovers_inverted = True
+
+    def __init__(
+        self,
+        *,
+        unit: float | str = "image",
+        coordinate_reduction: CoordinateReduction = "mean",
+        **arguments: Unpack[BoxArguments],
+    ) -> None:
+        super().__init__(**arguments)
+        self.unit = coordinate.check_unit(unit)
+        self.coordinate_reduction = checks.one_of(
+            "coordinate_reduction", coordinate_reduction, REDUCTIONS
+        )
+        is_relative = boxes.is_relative(self.bounding_box_format)
+        if self.unit == coordinate.IMAGE and self.image_shape is None and not is_relative:
+            raise ValueError(
+                '`image_shape` must be (height, width) with unit="image" unless '
+                "`bounding_box_format` is relative. Received: image_shape=None, "
+                f"bounding_box_format={self.bounding_box_format!r}"
+            )
+
+    def _width_and_height(self, image_shape, like):
+        """By which x and y are divided: numbers, or tensors (B, 1) of an image shape per image."""
+        if self.unit != coordinate.IMAGE:
+            return self.unit, self.unit
+        shape = self.image_shape if image_shape is None else image_shape
+        if shape is None:
+            return 1.0, 1.0
+        if isinstance(shape, (list, tuple)):
+            height, width = checks.image_shape(shape)
+            return width, height
+        return boxes.image_scale(shape, like)
+
+    def errors(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
+        return self.masked_errors(y_true, y_pred, None, image_shape)
+
+    def masked_errors(
+        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+    ) -> Errors:
+        y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
+        residuals = difference(y_true, y_pred, real)
+        width, height = self._width_and_height(image_shape, residuals)
+        errors = coordinate.ltrb_l1(residuals, width, height)
+        share = 0.25 if self.coordinate_reduction == "mean" else 1.0
+        names = boxes.coordinate_names("xyxy")
+
+        def formula(true, pred):
+            sides = zip(names, true, pred, (width, height) * 2, strict=True)
+            return {name: ops.even_abs(p - t) * (share / unit) for name, t, p, unit in sides}
+
+        if isinstance(width, float):
+            terms = box_terms(formula, y_true, y_pred, real)
+        else:
+            sides = (boxes.fill_sides(boxes.split(x), real) for x in (y_true, y_pred))
+            terms = formula(*sides)
+        return Errors(terms, residuals, errors)
