@@ -12,7 +12,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # `make test` checks values and gradients of every loss, `make test-slow` everything.
 MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
 	test_metrics.py test_rotated.py test_uncertainty.py test_statistical_losses.py \
-	test_class_losses.py test_coders.py test_assigners.py test_assignment.py test_compat.py))
+	test_class_losses.py test_fine_grained.py test_boxes3d.py test_coders.py test_assigners.py \
+	test_assignment.py test_compat.py))
 # One test at a time to each worker, the longest first (tests/conftest.py). The mathematics comes
 # before what trains detectors, so that a run that is cut short has seen it.
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
@@ -81,13 +82,13 @@ $(TORCH_READY): pyproject.toml constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet uv
 	$(TORCH_VENV)/bin/uv pip install --quiet --compile-bytecode --python $(TORCH_VENV)/bin/python -c constraints.txt \
 		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") torch==2.13.0 \
-		pytest pytest-xdist hypothesis shapely scipy -e .
+		pytest pytest-xdist hypothesis shapely scipy pillow transformers -e .
 	touch $@
 
 ifneq ($(TORCH_FOUND),)
 test-torch: $(TORCH_READY)
 	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not addons" \
-		$(MATHEMATICS) $(wildcard tests/test_torch.py)
+		$(MATHEMATICS) $(wildcard tests/test_torch.py tests/test_transformers.py)
 else
 test-torch:
 	@echo "skipped: no CPU build of PyTorch here (PIP_FIND_LINKS names the folder of one)"

@@ -99,6 +99,7 @@ CHOICES = (
     ),
 )
 CHOICE_CODE = """```python
+import boxloss
 import numpy as np
 
 tiny = np.float32([[[100, 50, 108, 58]]])
