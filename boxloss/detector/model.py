@@ -1,7 +1,5 @@
 """The detector as a Keras model: from pixels to boxes, logits and, after NMS, detections."""
 
-import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ from boxloss import coders
 from boxloss.detector import inference
 from boxloss.detector.network import SIZES, STRIDES, backbone, head, neck
 from boxloss.tensors import checks, ops
-from boxloss.types import Config, Found, PathLike, Pictures, Tensor
+from boxloss.types import Config, Found, Pictures, Tensor
 
 
 @keras.utils.register_keras_serializable(package="boxloss")
@@ -101,24 +99,3 @@ def check_side(image_size: int) -> int:
             f"Received: image_size={image_size!r}"
         )
     return int(image_size)
-
-
-def load_detector(path: PathLike) -> Detector:
-    """The detector in a `.keras` file, as `train.py` leaves it; ValueError for any other file."""
-    path = pathlib.Path(path)
-    try:
-        if not path.is_file():
-            raise ValueError("no such file")
-        if not zipfile.is_zipfile(path):  # Keras would tell of other formats and suffixes
-            raise ValueError("no .keras file, or one that is cut")
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever its layers do
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{path}: file must be a detector that boxloss saved. Received: {reason}"
-        ) from None
-    if not isinstance(model, Detector):
-        raise ValueError(
-            f"{path}: model must be a boxloss Detector. Received: {type(model).__name__}"
-        )
-    return model
