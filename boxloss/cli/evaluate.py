@@ -34,9 +34,7 @@ def add_arguments(parser):
 
     parser.add_argument("run", nargs="?", type=pathlib.Path, help="run folder of `boxloss train`")
     parser.add_argument("--images", help="folder of images")
-    parser.add_argument(
-        "--annotations", "--truth", dest="annotations", required=True, help=TRUTH_HELP
-    )
+    parser.add_argument("--annotations", "--truth", dest="annotations", help=TRUTH_HELP)
     parser.add_argument("--detections", help=f"instead of a run: {DETECTIONS_HELP}")
     parser.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
@@ -48,12 +46,16 @@ def add_arguments(parser):
 
 def run(args):
     """Write metrics, table and page; the printed object is the metrics."""
-    run_alone = args.run is not None and args.detections is None and args.images is not None
+    own_data = args.images is None and args.annotations is None
+    both = args.images is not None and args.annotations is not None
+    run_alone = args.run is not None and args.detections is None and (own_data or both)
     results_alone = args.run is None and args.detections is not None and args.out is not None
-    if not run_alone and not results_alone:
+    if not run_alone and not (results_alone and args.annotations is not None):
         raise ValueError(
-            "`boxloss evaluate` must get a run folder and --images, or --detections and --out. "
-            f"Received: run={str(args.run) if args.run else None!r}, images={args.images!r}, "
+            "`boxloss evaluate` must get a run folder, with both of --images and --annotations or "
+            "for its own validation data with none of them; or --annotations, --detections and "
+            f"--out. Received: run={str(args.run) if args.run else None!r}, "
+            f"images={args.images!r}, annotations={args.annotations!r}, "
             f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
         )
     return evaluate_run(args) if run_alone else evaluate_results(args)
@@ -105,16 +107,17 @@ def evaluate_run(args):
     """The metrics of a run's detector on a data set."""
     check_loss(args.loss)
     model = run_file(args.run / args.model)
-    existing_folder("images", args.images)
-    existing("annotations", args.annotations)
+    if args.images is not None:
+        existing_folder("images", args.images)
+        existing("annotations", args.annotations)
     out = args.out or inside_run(args.run, "evaluation")
     with open_out(args, FILES, out):
         return _evaluate_run(args, model, out)
 
 
 def _evaluate_run(args, model, out):
-    from boxloss import datasets, training
-    from boxloss.cli.train import show_problems, write_explorer
+    from boxloss import training
+    from boxloss.cli.train import write_explorer
     from boxloss.detector import load_detector
     from boxloss.files import write_json
 
@@ -124,11 +127,7 @@ def _evaluate_run(args, model, out):
     if args.loss:
         name, arguments = args.loss, None
     loss = training.measuring_loss(name, arguments, detector.image_size)
-    dataset = datasets.load(
-        args.images, args.annotations, args.format, args.strict, class_names=detector.class_names
-    )
-    print(dataset.summary(), file=sys.stderr)
-    show_problems(dataset)
+    dataset = dataset_of(args, config, detector.class_names)
     metrics, _ = training.evaluate(detector, dataset, out, loss)
     metrics |= {
         "n_images": len(dataset.records),
@@ -142,3 +141,32 @@ def _evaluate_run(args, model, out):
     )
     print(f"next: open {write_explorer(out)}", file=sys.stderr)
     return metrics
+
+
+def dataset_of(args, config, class_names):
+    """The data set of the flags, or the run's own validation set."""
+    from boxloss import datasets
+    from boxloss.cli.train import load_run_sets, show_problems
+
+    if args.images is None:
+        dataset = load_run_sets(config)[1]
+        check_classes(
+            dataset.class_names, class_names, set(dataset.class_names) == set(class_names)
+        )
+        return dataset
+    where = (args.images, args.annotations, args.format, args.strict)
+    dataset = datasets.load(*where, class_names=class_names)
+    if not any(map(len, dataset.records)) and dataset.dropped["boxes"]:
+        names = datasets.load(*where).class_names
+        check_classes(names, class_names, set(names) & set(class_names))
+    print(dataset.summary(), file=sys.stderr)
+    show_problems(dataset)
+    return dataset
+
+
+def check_classes(names, known, fit):
+    if not fit:
+        raise ValueError(
+            "`annotations` must be of classes that the detector knows. Received: "
+            f"{', '.join(map(repr, names))}; it knows {', '.join(map(repr, known))}"
+        )

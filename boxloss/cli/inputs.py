@@ -12,7 +12,13 @@ def run_file(path):
 
 def run_config(folder):
     """config.json of a run folder; empty where there is none."""
+    return read_json_dict(folder / "config.json")
+
+
+def read_json_dict(path):
+    """The JSON object in a file; empty where there is none, or something else."""
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from boxloss.cli.inputs import run_file
+from boxloss.cli.inputs import read_json_dict, run_file
 from boxloss.cli.out import open_out, out_flags
 from boxloss.files import existing
 
@@ -16,6 +16,7 @@ EPILOG = """examples:
 OUT/detections.json is a list of COCO results; image_id is the file name below
 IMAGES.
 """
+THRESHOLD = 0.3  # where the run does not say
 
 
 def add_arguments(parser):
@@ -26,8 +27,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--score-threshold",
         type=float,
-        default=0.3,
-        help="boxes below are left out (default: %(default)s)",
+        help="boxes below are left out (default: the run's own, of the best F1; else 0.3)",
     )
     parser.add_argument("--no-drawings", action="store_true", help="only detections.json")
 
@@ -47,11 +47,12 @@ def run(args):
 def _predict(args, model, dataset):
     from boxloss import datasets
     from boxloss.detector import load_detector
+    from boxloss.detector.inference import VOTERS_SCORE
     from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
 
     detector = load_detector(model)
-    results, unreadable = [], 0
+    threshold, results, unreadable, highest = threshold_of(args), [], 0, 0.0
     for number, record in enumerate(dataset.records):
         try:
             image = datasets.read_image(record.path)
@@ -59,7 +60,10 @@ def _predict(args, model, dataset):
             unreadable += 1
             print(error, file=sys.stderr)
             continue
-        (found,) = detector.predict([image], score_threshold=args.score_threshold)
+        (found,) = detector.predict([image], score_threshold=min(threshold, VOTERS_SCORE))
+        highest = max([highest, *map(float, found["scores"])])
+        sure = found["scores"] >= threshold
+        found = {name: value[sure] for name, value in found.items()}
         results += as_results(record.file_name, found, detector.category_ids)
         if not args.no_drawings:
             draw(args.out, number, record, image, found, detector.class_names)
@@ -69,13 +73,30 @@ def _predict(args, model, dataset):
         for i, name in zip(detector.category_ids, detector.class_names, strict=True)
     ]
     write_json(args.out / "categories.json", categories)
-    print(f"{len(results)} boxes in {len(dataset.records)} images: {args.out}", file=sys.stderr)
+    count = f"{len(results)} boxes of at least {threshold:.3g}"
+    print(f"{count} in {len(dataset.records)} images: {args.out}", file=sys.stderr)
+    if not results:
+        print(
+            f"the highest score is {highest:.3g}: --score-threshold {highest / 2:.2g} shows more",
+            file=sys.stderr,
+        )
     return {
         "images": len(dataset.records) - unreadable,
         "unreadable": unreadable + len(dataset.problems),
         "boxes": len(results),
+        "score_threshold": threshold,
+        "highest_score": highest,
         "detections": str(args.out / "detections.json"),
     }
+
+
+def threshold_of(args):
+    """--score-threshold, or the one of the best F1 on the run's validation data, or 0.3."""
+    if args.score_threshold is not None:
+        return args.score_threshold
+    own = read_json_dict(args.run / "metrics.json").get("threshold")
+    usable = isinstance(own, (int, float)) and 0 < own <= 1
+    return float(own) if usable else THRESHOLD
 
 
 def draw(out, number, record, image, found, class_names):

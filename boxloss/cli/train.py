@@ -1,12 +1,14 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
+import argparse
+import os
 import sys
 
 from boxloss import training
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
 from boxloss.cli.out import out_flags
-from boxloss.files import one_line, output
+from boxloss.files import one_line, output, shortened
 from boxloss.training import Options
 from boxloss.training.clock import Clock
 from boxloss.training.folder import CHECKPOINT
@@ -22,6 +24,10 @@ The run folder then holds config.json, model.keras (best), last.keras,
 history.csv, image_losses.csv, box_history.csv, boxes.csv, metrics.json and
 explorer/index.html. The metrics are printed to stdout as one JSON object.
 """
+DATA_FLAGS = (
+    *("images", "annotations", "format", "val_images", "val_annotations", "val_fraction"),
+    *("voc_one_based", "follow_links"),
+)
 
 
 def add_arguments(parser):
@@ -163,6 +169,29 @@ def load_sets(args):
     return train_set, validation_set
 
 
+def data_of(args):
+    """The data flags, with absolute paths: what `load_run_sets` needs to load the same again."""
+    paths = ("images", "annotations", "val_images", "val_annotations")
+    given = {name: getattr(args, name) for name in DATA_FLAGS}
+    return given | {name: given[name] and os.path.abspath(given[name]) for name in paths}
+
+
+def load_run_sets(config):
+    """(training set, validation set) of a run, by the data flags in its config.json."""
+    data = config.get("data")
+    known = isinstance(data, dict) and data.keys() >= set(DATA_FLAGS)
+    if not known:
+        raise ValueError(
+            "`--images` and `--annotations` must be given: config.json of the run does not say "
+            f"what it was trained on. Received: data={shortened(repr(data))}"
+        )
+    given = {name: data[name] for name in DATA_FLAGS}
+    try:
+        return load_sets(argparse.Namespace(**given, strict=False))
+    except TypeError as error:  # a config.json that was edited
+        raise ValueError(f"config.json must hold the data of the run. Received: {error}") from None
+
+
 def _sources(args):
     """What `load` gets for the training set and, where there is one, the validation set."""
     from boxloss import datasets
@@ -249,6 +278,7 @@ def _train(args, train_set, validation_set, options, clock):
             resume=args.resume,
             verbose=0 if args.quiet else "auto",
             clock=clock,
+            data=data_of(args),
         )
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)

@@ -43,7 +43,7 @@ class Bar(keras.callbacks.Callback):
         per_step = (time.perf_counter() - self._began) / max(1, step - self._first)
         line = (
             f"Epoch {progress.position['epoch'] + 1}/{progress.options.epochs}  "
-            f"step {step}/{progress.steps}  {'  '.join(losses)}  {per_step:.2f} s per step"
+            f"step {step}/{progress.steps}  {'  '.join(losses)}  {per_step:.2f} s/step"
         )[:COLUMNS]
         # Blanks cover what a longer line before has left.
         sys.stderr.write(f"{start}{line:{COLUMNS}}{end}" if start else f"{line}{end}")

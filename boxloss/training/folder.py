@@ -90,6 +90,7 @@ def _deciding(config):
         "images",
         "val_images",
         "category_ids",
+        "data",
     )
     decide = {name: value for name, value in config.items() if name not in other}
     for part in ("training", "validation"):

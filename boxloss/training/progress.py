@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from boxloss import evaluation
-from boxloss.evaluation.results import coco_results
 from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint
 from boxloss.training.box_history import BoxHistory
 from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
+from boxloss.training.readable import check_readable, results_of
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,9 +33,10 @@ class Progress(keras.callbacks.Callback):
     cpu_seconds and wall_seconds of earlier parts. `history`: list of dicts, one an epoch.
     """
 
-    def __init__(self, run, options, train, validation, steps, clock):
+    def __init__(self, run, options, train, validation, steps, clock, unreadable=()):
         super().__init__()
         self.run, self.options = run, options
+        self.unreadable = unreadable
         self.train, self.validation = train, validation
         self.steps, self.clock = steps, clock
         self.position = {"epoch": 0, "step": 0, "best": None, "worse": 0}
@@ -82,6 +83,13 @@ class Progress(keras.callbacks.Callback):
         }
         checkpoint.save(self.run / CHECKPOINT, self.model, position, tables)
 
+    def rewrite_best(self, model):
+        """Write model.keras anew, with the averaged weights of the last checkpoint."""
+        if self._pending is not None:  # a run that is over: no epoch has restored it
+            checkpoint.restore(self._pending[0], model, self._pending[1])
+        with averaged(model):
+            save_detector(model.detector, self.run / "model.keras")
+
     # Keras' calls ---------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
@@ -126,6 +134,9 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
             raise NonFiniteLoss(self._explain())
+        if self.unreadable:
+            names = [str(problem) for problem in self.unreadable]
+            check_readable("images", names, len(self.train.records))
         self.position["step"] += 1
         every = self.options.checkpoint_steps
         if self.interrupt or (every and self.position["step"] % every == 0):
@@ -164,9 +175,7 @@ class Progress(keras.callbacks.Callback):
             return
         with averaged(self.model):
             detector = self.model.detector
-            results = coco_results(
-                self.validation, lambda images: detector.predict(images, score_threshold=0.001)
-            )
+            results = results_of(detector, self.validation)
             metrics = evaluation.coco_metrics(self.validation, results)
             logs |= {f"val_{k}": math.nan if v is None else v for k, v in metrics.items()}
             save_detector(detector, self.run / "last.keras")

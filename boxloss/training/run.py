@@ -6,7 +6,6 @@ import keras
 
 from boxloss import datasets, evaluation
 from boxloss.detector import Detector, load_detector
-from boxloss.evaluation.results import coco_results
 from boxloss.files import output, write_json
 from boxloss.losses import mining
 from boxloss.training import devices
@@ -25,15 +24,26 @@ from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
 from boxloss.training.parts import EvenBatches, RemainingBatches
 from boxloss.training.progress import Progress
+from boxloss.training.readable import results_of
 
 
-def train(train_set, validation_set, options, out, resume=False, verbose="auto", clock=None):
+def train(
+    train_set,
+    validation_set,
+    options,
+    out,
+    resume=False,
+    verbose="auto",
+    clock=None,
+    data=None,
+):
     """Train a detector; returns the dict that `metrics.json` holds.
 
     train_set, validation_set: `datasets.DataSet`, with equal classes. options: `Options`.
     out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one,
     with the data and options that it began with; those in `folder.MAY_CHANGE_ON_RESUME` may be
-    other ones. verbose: 0 shows no progress, anything else a line per epoch.
+    other ones. verbose: 0 shows no progress, anything else a line per epoch. data: a dict that says
+    where the sets came from, for config.json.
 
     Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
     and `Interrupted` after Ctrl-C was pressed and the state saved.
@@ -51,10 +61,10 @@ def train(train_set, validation_set, options, out, resume=False, verbose="auto",
         if options.mixed_precision:
             keras.config.set_dtype_policy("mixed_float16")
         with devices.scope(options.devices):
-            return _train(train_set, validation_set, options, out, resume, verbose, clock)
+            return _train(train_set, validation_set, options, out, resume, verbose, clock, data)
 
 
-def _train(train_set, validation_set, options, out, resume, verbose, clock):
+def _train(train_set, validation_set, options, out, resume, verbose, clock, data):
     model = build(train_set, options)
     batches = datasets.Batches(
         train_set,
@@ -66,13 +76,14 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock):
         mosaic_epochs=options.mosaic_epochs,
     )
     steps = len(batches if options.devices == 1 else EvenBatches(batches, 0, options.devices))
-    progress = Progress(out, options, train_set, validation_set, steps, clock)
+    progress = Progress(out, options, train_set, validation_set, steps, clock, batches.unreadable)
     if resume and (out / CHECKPOINT).exists():
         progress.resume(out / CHECKPOINT)
-    write_json(out / "config.json", config_of(train_set, validation_set, options))
+    config = config_of(train_set, validation_set, options)
+    write_json(out / "config.json", config if data is None else config | {"data": data})
     try:
         fit(model, batches, progress, options, verbose)
-        metrics = finish(model.detector, out, validation_set, options, progress, batches)
+        metrics = finish(model, out, validation_set, options, progress, batches)
     except OSError as error:
         raise OSError(_stopped(out, error)) from error
     except Exception as error:
@@ -172,10 +183,19 @@ def fit(model, batches, progress, options, verbose):
         progress.release()
 
 
-def finish(detector, out, validation_set, options, progress, batches):
+def finish(model, out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
-    train_set = batches.dataset
-    detector.load_weights(out / "model.keras")
+    train_set, detector = batches.dataset, model.detector
+    try:
+        detector.load_weights(out / "model.keras")
+    except Exception as error:  # h5py and Keras raise whatever they meet in a broken file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(
+            f"{out / 'model.keras'}: cannot be read ({reason}): the last weights take its place",
+            file=sys.stderr,
+        )
+        progress.rewrite_best(model)
+        detector.load_weights(out / "model.keras")
     loss = measuring_loss(options.loss, options.loss_args, options.image_size)
     metrics, _ = evaluate(detector, validation_set, out, loss)
     cpu, wall = progress.clock.read()
@@ -194,10 +214,11 @@ def finish(detector, out, validation_set, options, progress, batches):
 
 def evaluate(detector, dataset, out, loss="ciou"):
     """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
-    results = coco_results(dataset, lambda images: detector.predict(images, score_threshold=0.001))
+    results = results_of(detector, dataset)
     truth = evaluation.Truth.of(dataset)
     found = evaluation.Detections.of(results, truth, pair_images="id", pair_classes="id")
     metrics = evaluation.coco_metrics(truth, found)
+    metrics["threshold"] = evaluation.best_threshold(truth, found, evaluation.match(truth, found))
     rows = evaluation.error_rows(truth, found, loss=loss)
     evaluation.write_boxes_csv(rows, out / "boxes.csv")
     write_json(out / "detections.json", results)
