@@ -139,3 +139,22 @@ def test_a_label_that_is_no_class_is_named(name, background):
     mask = np.array([[True, True, True, True, False]])
     assert warned(lambda: make(name)(y_true, logits, mask=mask)) == []
     assert warned(lambda: make(name)(y_true[:, :4], logits[:, :4])) == []
+
+
+@pytest.mark.parametrize("box_format", ["xyxy", "rel_xywh"])
+def test_rows_of_zeros_are_named(box_format):
+    """The default of tf.data's padded_batch; from one row on, and for few boxes too."""
+    y_true, y_pred = (x / 120 for x in batch())
+    y_true[1, 3:] = 0
+    loss = make("giou", bounding_box_format=box_format)
+    messages = warned(lambda: loss(y_true, y_pred))
+    assert (
+        "GIoULoss: `y_true` has rows of zeros (2 of 15), which count as real boxes: pad with -1 "
+        "(`padded_batch(..., padding_values=-1.0)` in tf.data), or give a mask"
+    ) in messages
+    loss = make("giou", bounding_box_format=box_format)
+    mask = np.ones((3, 5), bool)
+    mask[1, 3:] = False
+    assert not [text for text in warned(lambda: loss(y_true, y_pred, mask=mask)) if "zeros" in text]
+    few = make("giou", bounding_box_format=box_format)
+    assert len(warned(lambda: few(y_true[1:2, 2:4], y_pred[1:2, 2:4]))) == 1

@@ -679,7 +679,7 @@ def zeros(*shape):
         ),
         (
             lambda: make("l1")(zeros(3, 4), zeros(3, 4)),
-            "`y_true` must have shape (B, N, 4). "
+            "`y_true` must have shape (B, N, 4) (one image is a batch of one: y_true[None]). "
             "Received: y_true.shape=(3, 4), y_pred.shape=(3, 4)",
         ),
         (

@@ -228,6 +228,8 @@ class TensorLoss(keras.losses.Loss):
 
     def _run(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
         """`_climb`, compiled where that pays, and of its outcome what is wanted."""
+        checks.numeric("y_true", y_true)
+        checks.numeric("y_pred", y_pred)
         y_true = boxes.known(y_true, self.true_shape)
         y_pred = boxes.known(y_pred, self.predicted_shape)
         self.check(y_true, y_pred)

@@ -29,6 +29,14 @@ def look(loss, y_true, y_pred, mask=None):
     if mask is not None:
         real &= _flat(mask, 1)[:, 0].astype(bool)
     true, pred = true[real], pred[real]
+    zeros = int((true == 0).all(-1).sum())
+    if zeros:
+        _warn(
+            loss,
+            "zeros",
+            f"`y_true` has rows of zeros ({zeros} of {len(true)}), which count as real boxes: pad "
+            "with -1 (`padded_batch(..., padding_values=-1.0)` in tf.data), or give a mask",
+        )
     if len(true) < FEWEST:
         return
     for matter, message in _matters(loss.bounding_box_format, true, pred):

@@ -1,5 +1,6 @@
 """The registry of losses: `@register` fills it, `get(name, **arguments)` and `names()` read it."""
 
+import re
 from typing import Any, TypeVar
 
 import keras
@@ -11,6 +12,32 @@ __all__ = ["KINDS", "get", "names"]
 
 Loss = TypeVar("Loss", bound=type[TensorLoss])
 KINDS = ("box", "uncertainty", "distribution", "rotated", "box3d", "class")
+# What other libraries and papers call some of them, in small letters and without `loss` at the end.
+OTHER_NAMES = {
+    "generalizediou": "giou",
+    "distanceiou": "diou",
+    "completeiou": "ciou",
+    "efficientiou": "eiou",
+    "scyllaiou": "siou",
+    "wiseiou": "wiou",
+    "wiouv3": "wiou",
+    "powerfuliou": "piou",
+    "boundediou": "bounded_iou",
+    "focalereiou": "focal_eiou",
+    "normalizedwasserstein": "nwd",
+    "mae": "l1",
+    "absoluteerror": "l1",
+    "mse": "l2",
+    "squarederror": "l2",
+    "logcosh": "log_cosh",
+    "ghmr": "ghm_r",
+    "distributionfocal": "dfl",
+    "focal": "sigmoid_focal",
+    "qfl": "quality_focal",
+    "vfl": "varifocal",
+    "crossentropy": "softmax",
+    "softmaxcrossentropy": "softmax",
+}
 _BY_NAME: dict[str, type[TensorLoss]] = {}
 
 
@@ -35,6 +62,23 @@ def names(kind: str | None = None) -> list[str]:
 def get(name: str, /, **arguments: Any) -> TensorLoss:
     """The loss called `name`, with its arguments; a misspelt name gets a near match.
 
+    Names of other libraries are understood: the class ("CIoULoss"), the function ("giou_loss"), and
+    those of `OTHER_NAMES`.
+
     >>> boxloss.get("ciou", bounding_box_format="xywh")
     """
-    return _BY_NAME[checks.one_of("name", name, _BY_NAME)](**arguments)
+    return _BY_NAME[checks.one_of("name", known_name(name), _BY_NAME)](**arguments)
+
+
+def known_name(name: Any) -> Any:
+    """The registry's name of a loss that is called otherwise elsewhere; else `name` as it is."""
+    if not isinstance(name, str) or name in _BY_NAME:
+        return name
+    short = _short(name)
+    found = {_short(own): own for own in _BY_NAME}
+    found |= {_short(cls.__name__): own for own, cls in _BY_NAME.items()}
+    return found.get(short) or OTHER_NAMES.get(short, name)
+
+
+def _short(name):
+    return re.sub("[^a-z0-9]", "", name.lower()).removesuffix("loss")

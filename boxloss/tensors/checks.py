@@ -115,6 +115,43 @@ def shape_of(x):
     return ops.static_shape(x) if hasattr(x, "shape") else np.shape(x)
 
 
+def numeric(argument, x):
+    """ValueError, with the remedy, where `x` is nothing that becomes a tensor of numbers.
+
+    Without it the libraries answer with a page about what they could not convert, and PyTorch,
+    TensorFlow and numpy each in another way.
+    """
+    if type(x).__name__ == "RaggedTensor":
+        raise ValueError(
+            f"`{argument}` must have as many boxes in each image, padded with rows of -1: "
+            f"{argument}.to_tensor(-1.0). Received: a RaggedTensor"
+        )
+    if isinstance(x, (list, tuple)):
+        x = _array_of(argument, x)
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        kind = "None" if x is None else f"a {type(x).__name__}"
+        hint = f" ({argument}[KEY] of it)" if isinstance(x, dict) else ""
+        raise ValueError(f"`{argument}` must be a tensor or an array{hint}. Received: {kind}")
+    if getattr(dtype, "kind", "") in ("U", "S", "O") or str(getattr(dtype, "name", "")) == "string":
+        raise ValueError(f"`{argument}` must hold numbers. Received: dtype {dtype}")
+
+
+def _array_of(argument, x):
+    """A list as an array; rows of several lengths are an error, lists of tensors are left alone."""
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            return np.zeros(())
+        raise ValueError(
+            f"`{argument}` must have as many boxes in each image, padded with rows of -1. "
+            "Received: lists of several lengths"
+        ) from None
+    except Exception:  # symbolic tensors in a list, which the backend stacks
+        return np.zeros(())
+
+
 def _match(a, b):
     return len(a) == len(b) and all(
         m is None or n is None or m == n for m, n in zip(a, b, strict=True)
@@ -132,7 +169,9 @@ def boxes(y_true, y_pred, size=4, prediction_size=None, rank=None):
     received = f"Received: y_true.shape={true}, y_pred.shape={pred}"
     for argument, shape, last in (("y_true", true, size), ("y_pred", pred, wanted)):
         if len(shape) < 1 or (rank and len(shape) != rank) or shape[-1] not in (None, last):
-            raise ValueError(f"`{argument}` must have shape ({lead}, {last}). {received}")
+            alone = rank == 3 and len(shape) == 2 and shape[-1] == last
+            hint = f" (one image is a batch of one: {argument}[None])" if alone else ""
+            raise ValueError(f"`{argument}` must have shape ({lead}, {last}){hint}. {received}")
     if not _match(true[:-1], pred[:-1]):
         raise ValueError(
             f"`y_true` and `y_pred` must be boxes of the same shape ({lead}). {received}"
