@@ -343,10 +343,15 @@ def test_an_image_is_as_suspicious_as_its_worst_row():
 # Corrections --------------------------------------------------------------------------------------
 
 
+def all_corrected(truth, found, least):
+    """The corrected file when everything of at least that suspicion is corrected, sure or not."""
+    return LabelAudit(truth, found, apply_from=0.0).to_coco(correct_from=least)
+
+
 def only(truth, found, kind):
-    """The corrected file when every row of `kind` is a suspect."""
+    """The corrected file when every row of `kind` is corrected, and no other."""
     audit = LabelAudit(truth, found)
-    audit.suspects = lambda least=None: [row for row in audit.rows if row["suspected"] == kind]
+    audit.corrections = lambda: [row for row in audit.rows if row["suspected"] == kind]
     return audit.to_coco()
 
 
@@ -354,7 +359,7 @@ def only(truth, found, kind):
 def test_a_correction_mends_what_the_kind_says_and_nothing_else(kind):
     clean, _ = scene()
     truth, found, altered = planted(kind)
-    fixed = {e["id"]: e for e in LabelAudit(truth, found).to_coco()["annotations"]}
+    fixed = {e["id"]: e for e in all_corrected(truth, found, 2.5)["annotations"]}
     before = {e["id"]: e for e in truth["annotations"]}
     right = {e["id"]: e for e in clean["annotations"]}
     mended = 0
@@ -402,7 +407,7 @@ def test_no_correction_leads_out_of_the_image(kind):
 def test_of_two_duplicates_one_is_removed_and_listed():
     clean, _ = scene()
     truth, found, altered = planted("duplicate")
-    fixed = LabelAudit(truth, found).to_coco(correct_from=1.4)
+    fixed = all_corrected(truth, found, 1.4)
     removed = [e["id"] for e in fixed["boxloss_removed"] if e["boxloss_correction"] == "duplicate"]
     assert 10 <= len(removed) <= 12
     kept = {e["id"] for e in fixed["annotations"]}
@@ -418,14 +423,14 @@ def test_of_two_duplicates_one_is_removed_and_listed():
 
 def test_a_missing_box_is_added_with_a_new_id_and_a_spurious_one_removed():
     truth, found, gone = planted("missing")
-    fixed = LabelAudit(truth, found).to_coco(correct_from=1.5)
+    fixed = all_corrected(truth, found, 1.5)
     added = [e for e in fixed["annotations"] if e.get("boxloss_correction") == "missing"]
     assert len(added) >= 10
     assert {e["id"] for e in truth["annotations"]}.isdisjoint(e["id"] for e in added)
     ids = [e["id"] for e in fixed["annotations"]]
     assert len(set(ids)) == len(ids) and min(e["id"] for e in added) == 370
     truth, found, altered = planted("spurious")
-    fixed = LabelAudit(truth, found).to_coco(correct_from=2)
+    fixed = all_corrected(truth, found, 2)
     assert len(set(altered) & {e["id"] for e in fixed["boxloss_removed"]}) >= 10
 
 
@@ -438,7 +443,7 @@ def test_the_rest_of_the_file_is_kept_and_the_input_untouched(tmp_path):
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(truth))
     stamp = path.stat().st_mtime_ns
-    audit = LabelAudit(path, found)
+    audit = LabelAudit(path, found, apply_from=0.0, correct_from=2.5)
     fixed = audit.to_coco(tmp_path / "corrected.json")
     assert json.loads((tmp_path / "corrected.json").read_text()) == fixed
     assert path.stat().st_mtime_ns == stamp and json.loads(path.read_text()) == before
@@ -563,6 +568,7 @@ def test_the_command_leaves_a_table_a_page_and_a_proposal(tmp_path, capsys):
     data = written(tmp_path / "data", truth, found, pictures=30)
     words = ["audit", "--truth", data / "gt.json", "--detections", data / "dt.json"]
     words += ["--images", data / "photos", "--out", tmp_path / "audit", "--worst", 20]
+    words += ["--apply-from", 0.2, "--correct-from", 2.5]
     assert cli.main([str(word) for word in words]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["boxes"] == 360 and printed["suspects"]["edge"] >= 10
@@ -574,7 +580,13 @@ def test_the_command_leaves_a_table_a_page_and_a_proposal(tmp_path, capsys):
     assert len({row["annotation_id"] for row in rows[:20]} & set(map(str, altered))) >= 11
     assert rows[0].keys() >= {f"suspicion_{kind}" for kind in KINDS} | {"corrected_x1"}
     fixed = json.loads((tmp_path / "audit" / "corrected.json").read_text())
-    assert sum("boxloss_correction" in e for e in fixed["annotations"]) >= 10
+    # One number everywhere: in the file, in the table and in what is printed.
+    changed = sum("boxloss_correction" in e for e in fixed["annotations"])
+    changed += len(fixed["boxloss_removed"])
+    assert changed == sum(printed["applied"].values()) >= 8
+    assert changed == sum(row["correction"] != "" for row in rows)
+    assert changed == sum(row["applied"] == "True" for row in rows)
+    assert all(row["proposal"] for row in rows) and changed < 20
     page = (tmp_path / "audit" / "index.html").read_text()
     start = page.index('id="data">') + len('id="data">')
     shown = json.loads(page[start : page.index("</script>", start)])

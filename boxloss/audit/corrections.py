@@ -74,9 +74,9 @@ def cut(change, image):
 def corrected(content, rows):
     """The COCO dict with the corrections of `rows` of an audit; the given one stays as it is.
 
-    What was changed carries `boxloss_correction` (the kind of error), `boxloss_suspicion`, and
-    `boxloss_bbox` or `boxloss_category_id` as they were. Annotations that were taken out stand in
-    the list `boxloss_removed`.
+    What was changed carries `boxloss_correction` (the kind of error), `boxloss_suspicion`,
+    `boxloss_probability`, and `boxloss_bbox` or `boxloss_category_id` as they were. Annotations
+    that were taken out are in the list `boxloss_removed`.
     """
     content = copy.deepcopy(content)
     annotations = content["annotations"]
@@ -87,16 +87,17 @@ def corrected(content, rows):
         mark = {
             "boxloss_correction": row["suspected"],
             "boxloss_suspicion": round(row["suspicion"], 3),
+            "boxloss_probability": round(row["probability"], 3),
         }
         category = row["corrected_category_id"]
-        if row["correction"] == "add":
+        if row["proposal"] == "add":
             place = {"image_id": row["image_id"], "category_id": category, "iscrowd": 0}
             added.append({"id": next_id + len(added), **place, **_place(row), **mark})
             continue
         entry = annotations[row["position"]]
-        if row["correction"] == "remove":
+        if row["proposal"] == "remove":
             removed[row["position"]] = entry | mark
-        elif row["correction"] == "relabel":
+        elif row["proposal"] == "relabel":
             entry |= mark | {"boxloss_category_id": entry["category_id"], "category_id": category}
         else:
             entry |= mark | {"boxloss_bbox": entry["bbox"]} | _place(row)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boxloss import evaluation
-from boxloss.audit.corrections import corrected, correction, cut, write_new
+from boxloss.audit import confidence
+from boxloss.audit.corrections import ACTIONS, corrected, correction, cut, write_new
 from boxloss.audit.evidence import gather, uncovered
 from boxloss.audit.scores import (
     HISTORY_WEIGHT,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 
 LEAST_PLACES = 200
+CERTAIN = 4.0  # decades of a label that is in the file twice
 
 
 class LabelAudit:
@@ -45,6 +47,8 @@ class LabelAudit:
             list or a file, Ultralytics' predictions.json, or a folder of YOLO result files.
         images: the image folder, for the page's pictures; not needed for numbers.
         score_threshold: detections below it do not exist.
+        apply_from: the probability of being right from which a correction is applied.
+        correct_from: if given, a correction is applied only from this suspicion on as well.
         history: a run that was trained on these labels, its folder or its box_history.csv: boxes
             that it seldom found in its epochs become more suspicious. ValueError where it knows
             none of the boxes.
@@ -75,6 +79,8 @@ class LabelAudit:
         images: PathLike | None = None,
         *,
         score_threshold: float = 0.05,
+        apply_from: float = confidence.APPLY_FROM,
+        correct_from: float | None = None,
         history: PathLike | None = None,
         pair_images: str | None = None,
         pair_classes: str | None = None,
@@ -82,6 +88,7 @@ class LabelAudit:
         part: str | None = None,
     ) -> None:
         self._inputs, self._images = (truth, detections), images
+        self.apply_from, self.correct_from = apply_from, correct_from
         opened = open_truth(truth, images, as_it_is=True, part=part)
         self._source = opened.source
         found = evaluation.Detections.of(
@@ -112,16 +119,37 @@ class LabelAudit:
     def _score(self):
         evidence, counted = self._evidence, ~self.truth.ignored
         has = evidence.owner >= 0
-        confidence = np.zeros(len(self.truth))
-        confidence[has] = self.detections.score[evidence.owner[has]]
-        self.scores = annotation_scores(evidence, confidence, counted)
+        sure = np.zeros(len(self.truth))
+        sure[has] = self.detections.score[evidence.owner[has]]
+        self.scores = annotation_scores(evidence, sure, counted)
         self.scores["missing"] = np.zeros(len(self.truth))
+        twice = confidence.exact_duplicates(self.truth, evidence) & counted
+        self.scores["duplicate"][twice] = np.maximum(self.scores["duplicate"][twice], CERTAIN)
         found = [past.get("history_found", np.nan) for past in self._past or [{}] * len(counted)]
         self.history = history_scores(np.array(found, "float64"), counted)
         self.suspicion = np.max(list(self.scores.values()), axis=0) + HISTORY_WEIGHT * self.history
-        self._suspected = names_of(self.scores, evidence.errors, confidence)
+        self._suspected = names_of(self.scores, evidence.errors, sure)
         self.places, self.place_values = uncovered(self.detections, evidence)
         self.place_scores = missing_scores(self.place_values, np.count_nonzero(counted))
+        self._judge(sure, counted, twice)
+
+    def _judge(self, sure, counted, twice):
+        """How likely each correction is right: `confidence` has the reasons."""
+        truth, detections, evidence = self.truth, self.detections, self._evidence
+        self._box_features = confidence.box_features(
+            truth, detections, evidence, self.scores, sure, counted
+        )
+        self._place_features = confidence.place_features(detections, evidence, self.places)
+        actions = np.array([ACTIONS[kind] for kind in self._suspected], dtype=object)
+        self.probability = np.zeros(len(truth))
+        for action in ("move", "relabel", "remove"):
+            rows = actions == action
+            chosen = {name: values[rows] for name, values in self._box_features.items()}
+            self.probability[rows] = confidence.probability(action, chosen)
+        # Without a detection of its own there is nowhere to move a box to.
+        self.probability[(actions == "move") & (evidence.owner < 0)] = 0.0
+        self.probability[twice] = confidence.EXACT
+        self.place_probability = confidence.probability("add", self._place_features)
 
     # Rows -----------------------------------------------------------------------------------------
 
@@ -135,13 +163,25 @@ class LabelAudit:
         rows.sort(key=lambda row: -row["suspicion"])
         for rank, row in enumerate(rows, 1):
             row["rank"] = rank
+        self._keep_one_of_two(rows)
         return rows
+
+    def _keep_one_of_two(self, rows):
+        """Of two annotations that duplicate each other only the more suspicious one is removed."""
+        gone = set()
+        for row in rows:
+            if row["suspected"] == "duplicate" and row["applied"]:
+                if self._neighbour_of(row) in gone:
+                    row.extra |= {"applied": False, "correction": None}
+                else:
+                    gone.add(row["position"])
 
     def _annotation_row(self, i):
         owner, truth = int(self._evidence.owner[i]), self.truth
         row = self._row(i, owner)
         row.iou = float(self._evidence.iou[i]) if owner >= 0 else None
         row.extra |= {"suspicion": float(self.suspicion[i]), "suspected": self._suspected[i]}
+        probability = float(self.probability[i])
         change = correction(
             self._suspected[i],
             truth.label[i],
@@ -154,7 +194,8 @@ class LabelAudit:
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
         if self._past is not None:
             scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
-        row.extra |= scores | self._correction(change) | {"position": int(truth.position[i])}
+        row.extra |= scores | self._correction(change, row, probability)
+        row.extra["position"] = int(truth.position[i])
         return row
 
     def _place_row(self, j):
@@ -168,7 +209,8 @@ class LabelAudit:
         change = cut(change, self.truth.images[self.detections.image[found]])
         scores = dict.fromkeys([f"suspicion_{kind}" for kind in KINDS], 0.0)
         scores["suspicion_missing"] = score
-        row.extra |= scores | self._correction(change) | {"position": None}
+        row.extra |= scores | self._correction(change, row, float(self.place_probability[j]))
+        row.extra["position"] = None
         return row
 
     def _row(self, true, found):
@@ -200,11 +242,18 @@ class LabelAudit:
             return "ok" if near else "loc"
         return "cls" if near else "both"
 
-    def _correction(self, change):
+    def _correction(self, change, row, probability):
+        """What is proposed for a row, how likely it is right, and whether it is applied."""
         gone = change.action == "remove"
         values = [None] * 4 if gone else change.box.tolist()
+        applied = probability >= self.apply_from
+        if self.correct_from is not None:
+            applied = applied and row["suspicion"] >= self.correct_from
         return {
-            "correction": change.action,
+            "proposal": change.action,
+            "probability": probability,
+            "applied": applied,
+            "correction": change.action if applied else None,
             "corrected_class": None if gone else self.truth.class_names[change.label],
             "corrected_category_id": None if gone else self.truth.category_ids[change.label],
             **{f"corrected_{side}": value for side, value in zip(SIDES, values, strict=True)},
@@ -215,15 +264,28 @@ class LabelAudit:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def features(self, action: str) -> dict[str, np.ndarray]:
+        """What `confidence` looks at, of the rows that propose `action`, in their order."""
+        rows = [row for row in self.rows if row["proposal"] == action]
+        if action == "add":
+            at = {int(self.detections.position[found]): j for j, found in enumerate(self.places)}
+            found, order = self._place_features, [at[row.detection] for row in rows]
+        else:
+            at = {int(position): i for i, position in enumerate(self.truth.position)}
+            found, order = self._box_features, [at[row["position"]] for row in rows]
+        return {name: values[order] for name, values in found.items()}
+
     def table(self) -> list[Entry]:
         """A copy of the rows as plain dicts, the most suspicious first.
 
         The keys of `evaluation.error_table` with the annotation as truth and its own detection as
         prediction (box_error is None), and
-        suspicion: decades; of the ordinary boxes of this set a share of 10^-suspicion would look
-        so wrong. suspected: the kind of error, one of `KINDS`; suspicion_shift ...: of each kind.
-        correction: "move", "relabel", "remove" or "add"; corrected_class, corrected_x1 ...: the box
-        as it should be, by the detection. position: place of the annotation in the file.
+        suspicion: decades; suspicion 3 means that 1 in 1,000 ordinary boxes of this set looks this
+        wrong. suspected: the kind of error, one of `KINDS`; suspicion_shift ...: of each kind.
+        proposal: "move", "relabel", "remove" or "add"; corrected_class, corrected_x1 ...: the box
+        as it should be, by the detection. probability: how likely the proposal brings the label
+        nearer to the truth. applied: whether that is enough to make the correction; correction:
+        the proposal if it is applied, else None. position: place of the annotation in the file.
         With a history: suspicion_history, and its columns as history_mean_error and so on.
         """
         return [{"rank": row["rank"]} | dict(row) for row in self.rows]
@@ -258,18 +320,26 @@ class LabelAudit:
         """Write the ranked table: one line a row, suspicion first."""
         write_audit_csv(self.rows, path)
 
-    def to_coco(
-        self, path: PathLike | None = None, correct_from: float = SUSPECT
-    ) -> dict[str, Any]:
-        """The truth with the `suspects` corrected, as a COCO dict: a proposal to look through.
+    def corrections(self) -> list[Row]:
+        """The rows whose correction is applied: likely enough to be right."""
+        return [row for row in self.rows if row["applied"]]
 
-        Changed annotations say so (`boxloss_correction`, `boxloss_suspicion`, `boxloss_bbox`,
+    def to_coco(
+        self, path: PathLike | None = None, correct_from: float | None = None
+    ) -> dict[str, Any]:
+        """The truth with the `corrections` made, as a COCO dict.
+
+        correct_from: only those of at least that suspicion. Changed annotations say so
+        (`boxloss_correction`, `boxloss_suspicion`, `boxloss_probability`, `boxloss_bbox`,
         `boxloss_category_id`); removed ones are listed in `boxloss_removed`. Written to `path` if
         given; ValueError if that is the truth or the detections themselves.
         """
+        chosen = self.corrections()
+        if correct_from is not None:
+            chosen = [row for row in chosen if row["suspicion"] >= correct_from]
         source = self._source
         content = source.to_coco() if isinstance(source, DataSet) else source
-        content = corrected(content, self.suspects(correct_from))
+        content = corrected(content, chosen)
         if path is not None:
             write_new(content, path, self._inputs)
         return content
@@ -296,8 +366,8 @@ class LabelAudit:
             self._images,
             loss=loss,
             title=title,
-            subtitle=f"{len(rows)} most suspicious of {len(self.rows)} · 10^-suspicion of the "
-            "ordinary boxes look so wrong"
+            subtitle=f"{len(rows)} most suspicious of {len(self.rows)} · suspicion 3 means that "
+            "1 in 1,000 ordinary boxes looks this wrong"
             + (
                 "" if self._past is None else "; half the decades of the training history are added"
             ),

@@ -8,7 +8,7 @@ BOXES = tuple(
     f"{box}_{side}" for box in ("truth", "prediction", "error", "corrected") for side in SIDES
 )
 COLUMNS = (
-    *("rank", "suspicion", "suspected", "correction"),
+    *("rank", "suspicion", "suspected", "proposal", "probability", "applied", "correction"),
     *("image_id", "file_name", "annotation_id", "detection"),
     *("class", "prediction_class", "corrected_class", "score", "iou", "size"),
     *(f"suspicion_{kind}" for kind in KINDS),

@@ -24,10 +24,12 @@ EPILOG = """examples:
   boxloss audit --truth train.json --detections results.json \\
     --images photos/ --history runs/first --out audit/
   boxloss audit runs/first
+  boxloss audit --apply boxloss-review.json --truth gt.json --out corrected/
 
 OUT then holds audit.csv (every annotation, the most suspicious first),
-index.html (the worst of them, with pictures) and corrected.json (a proposal,
-as COCO). The labels themselves are never changed. Detections must come from a
+index.html (the worst of them, with pictures) and corrected.json (the labels
+with the sure corrections made, as COCO; VOC and YOLO labels also as they came,
+in corrected/). The labels themselves are never changed. Detections must come from a
 detector that did not learn from these labels; without --detections, --folds
 trains one detector for each part of the images on the other parts.
 """
@@ -51,16 +53,33 @@ def add_arguments(parser):
         default=0.05,
         help="detections below it do not exist (default: %(default)s)",
     )
+    data.add_argument(
+        "--apply",
+        metavar="MARKS",
+        help="the marks exported from a page: writes corrected labels in the format "
+        "of --truth to the new folder --out, and audits nothing",
+    )
+    data.add_argument(
+        "--voc-one-based",
+        action="store_true",
+        help="with --apply: the VOC files of --truth count pixels from 1",
+    )
     page = parser.add_argument_group("what is written")
     page.add_argument(
         "--worst", type=int, default=200, help="rows of the page (default: %(default)s)"
     )
     page.add_argument(
+        "--apply-from",
+        type=float,
+        default=0.8,
+        metavar="PROBABILITY",
+        help="make the corrections that are right with this probability (default: %(default)s)",
+    )
+    page.add_argument(
         "--correct-from",
         type=float,
-        default=2.5,
         metavar="SUSPICION",
-        help="correct boxes from this suspicion on (default: %(default)s)",
+        help="and only those of at least this suspicion",
     )
     loss_flag(
         page, default="ciou", help="that measures the boxes of the page (default: %(default)s)"
@@ -84,18 +103,22 @@ def add_arguments(parser):
 
 def run(args):
     """Write table, page and proposal; the printed object has their places and counts."""
+    if args.apply is not None:
+        return apply_marks(args)
     started = time.monotonic()
     check_loss(args.loss)
     check_sources(args)
     out = args.out or inside_run(args.run, "audit")
     with open_out(args, ("audit.csv", "corrected.json", "index.html"), out):
-        audit, proposal, page, seconds = _audit(args, out)
-    suspects = audit.suspects(args.correct_from)
+        audit, proposal, same_format, page, seconds = _audit(args, out)
+    suspects = audit.suspects()
     kinds = [row["suspected"] for row in suspects]
+    applied = [row["correction"] for row in audit.corrections()]
     show_pairing(audit.told, audit.problems, audit.dropped)
     print(
         f"{len(audit.truth)} boxes, {len(suspects)} of them or of places without one look wrong; "
-        f"{len(audit.places)} places have a detection and no box: open {page}",
+        f"{len(audit.places)} places have a detection and no box; {len(applied)} corrections are "
+        f"sure enough to be made: open {page}",
         file=sys.stderr,
     )
     return {
@@ -110,6 +133,8 @@ def run(args):
         "images_not_audited": audit.unseen,
         "dropped": audit.dropped,
         "pairing": audit.pairing,
+        "applied": {action: applied.count(action) for action in dict.fromkeys(applied)},
+        "corrected_labels": same_format,
         "removed": len(proposal["boxloss_removed"]),
         "audit_seconds": round(seconds, 3),
         "seconds": round(time.monotonic() - started, 3),
@@ -117,7 +142,7 @@ def run(args):
 
 
 def _audit(args, out):
-    """The LabelAudit, its proposal and page, and the seconds that the ranking took."""
+    """The LabelAudit, its corrected labels twice, its page, and the seconds of the ranking."""
     from boxloss.audit import LabelAudit
 
     truth, detections, images = sources(args)
@@ -131,15 +156,61 @@ def _audit(args, out):
         detections,
         images,
         score_threshold=args.score,
+        apply_from=args.apply_from,
+        correct_from=args.correct_from,
         history=args.history,
         part=args.part,
         **pairing,
     )
     seconds = time.monotonic() - made
-    proposal = audit.to_coco(out / "corrected.json", args.correct_from)
+    proposal = audit.to_coco(out / "corrected.json")
+    same_format = write_same_format(audit, args.truth, args.images, out)
     audit.to_csv(out / "audit.csv")
     page = audit.to_html(out, worst=args.worst, loss=args.loss)
-    return audit, proposal, page, seconds
+    return audit, proposal, same_format, page, seconds
+
+
+def write_same_format(audit, truth, images, out):
+    """Write corrected VOC or YOLO labels as such; where they are, None for COCO labels.
+
+    An earlier audit's are kept: somebody may have looked through them.
+    """
+    from boxloss.audit.apply import edits_of_rows, write_labels
+
+    path = pathlib.Path(truth) if isinstance(truth, (str, pathlib.Path)) else None
+    if path is None or path.suffix.lower() == ".json" or images is None:
+        return None
+    folders = (out / f"corrected{number}" for number in ("", *(f"-{i}" for i in range(2, 1000))))
+    folder = next(folder for folder in folders if not folder.exists())
+    return write_labels(edits_of_rows(audit.corrections()), path, images, folder)["labels"]
+
+
+def apply_marks(args):
+    """Write the labels of --truth with the marks of a review; how many changed, and where."""
+    if args.truth is None or args.out is None or args.detections or args.folds or args.run:
+        raise ValueError(
+            "`--apply` must come with --truth and --out, and with --images for labels that are no "
+            f"COCO file. Received: truth={args.truth!r}, "
+            f"out={str(args.out) if args.out else None!r}"
+        )
+    existing("apply", args.apply)
+    existing("truth", args.truth)
+    from boxloss.audit.apply import edits_of_marks, write_labels
+
+    edits = edits_of_marks(args.apply)
+    done = write_labels(edits, args.truth, args.images, args.out, args.voc_one_based)
+    lost = len(done["not_found"])
+    print(
+        f"{len(done['changes'])} labels changed: {done['labels']}"
+        + (f"; {lost} marks name labels that are not there (any more)" if lost else ""),
+        file=sys.stderr,
+    )
+    return {
+        "labels": done["labels"],
+        "changed": len(done["changes"]),
+        "not_found": lost,
+        "list": str(args.out / "changes.json"),
+    }
 
 
 def check_sources(args):
