@@ -364,7 +364,7 @@ def test_a_voc_file_of_a_missing_image_is_dropped(place):
 
 def test_a_huge_voc_file_is_dropped_unread(place, monkeypatch):
     path = write_voc(place, xml(" " * 5000))
-    monkeypatch.setattr(files, "TEXT_LIMIT", 2000)
+    monkeypatch.setattr(files.reading, "TEXT_LIMIT", 2000)
     line = f"{path}: file {READABLE}more than 2000 bytes"
     expect(place, place / "labels", [line], dropped=(1, 0))
 

@@ -7,7 +7,9 @@ took to parse.
 """
 
 import collections
+import contextlib
 import itertools
+import pathlib
 
 import numpy as np
 
@@ -59,16 +61,10 @@ def assemble(source, folder, problems, class_names=None):
 
 def _nothing_left(folder, problems):
     """Why there is no data set, in one line."""
-    links = len(folder.tree.refused)
     first = f"; the first: {problems.found[0]}" if problems.found else ""
-    linked = (
-        f", {links} symbolic links that lead out of it (--follow-links allows them)"
-        if links
-        else ""
-    )
     return (
         f"{one_line(folder.root)}: data set must hold at least one usable image. "
-        f"Received: 0 images, {len(problems.found)} problems{linked}{first}"
+        f"Received: 0 images, {len(problems.found)} problems{folder.refused_links()}{first}"
     )
 
 
@@ -145,37 +141,47 @@ def _report(source, places, rows, owner, labels, fault, hangs_out, class_names, 
 
 def _records(boxes, places, rows, owner, corners, labels, fault, kept):
     """The Records, each with its slices of the columns."""
-    flags = {
-        name: np.asarray(getattr(boxes, name), bool)[rows]
-        for name in ("iscrowd", "ignore", "difficult")
-    }
+    flags = (boxes.iscrowd, boxes.ignore, boxes.difficult)
+    flags = [np.asarray(column, bool)[rows] for column in flags]
     areas = np.asarray(boxes.area, "float64")[rows]
-    lost = (labels >= 0) & (fault > NOT_FINITE) & ~np.logical_or.reduce(list(flags.values()))
+    lost = (labels >= 0) & (fault > NOT_FINITE) & ~np.logical_or.reduce(flags)
     unfindable = collections.defaultdict(list)
     for at in np.flatnonzero(lost).tolist():
         unfindable[int(owner[at])].append((int(labels[at]), float(np.nan_to_num(areas[at]))))
     corners, labels, areas = corners[kept], labels[kept], areas[kept].astype("float32")
     extent = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
-    columns = {
-        "boxes": corners,
-        "labels": labels,
-        "areas": np.where(np.isnan(areas), extent, areas),
-        "annotation_ids": [boxes.annotation_id[row] for row in rows[kept].tolist()],
-        **{name: column[kept] for name, column in flags.items()},
-    }
+    areas = np.where(np.isnan(areas), extent, areas)
+    ids = _taken(boxes.annotation_id, rows[kept])
+    iscrowd, ignore, difficult = (column[kept] for column in flags)
     ends = np.searchsorted(owner[kept], np.arange(len(places)), side="right").tolist()
-    return [
-        Record(
-            file_name=place.file_name,
-            path=place.path,
-            image_id=place.image.image_id,
-            width=place.header.width,
-            height=place.header.height,
-            unfindable=tuple(unfindable.get(i, ())),
-            **{name: column[start:end] for name, column in columns.items()},
+    records = []
+    for i, (place, start, end) in enumerate(zip(places, [0, *ends], ends, strict=False)):
+        own = slice(start, end)
+        record = Record(
+            place.file_name,
+            pathlib.Path(place.path),
+            place.image.image_id,
+            place.header.width,
+            place.header.height,
+            corners[own],
+            labels[own],
+            ids[own],
+            areas[own],
+            iscrowd[own],
+            ignore[own],
+            difficult[own],
+            tuple(unfindable.get(i, ())),
         )
-        for i, (place, start, end) in enumerate(zip(places, [0, *ends], ends, strict=False))
-    ]
+        records.append(record)
+    return records
+
+
+def _taken(values, rows):
+    """`[values[row] for row in rows]`, three times as fast where all are integers."""
+    if set(map(type, values)) <= {int}:
+        with contextlib.suppress(OverflowError):
+            return np.array(values, "int64")[rows].tolist()
+    return [values[row] for row in rows.tolist()]
 
 
 def labels_of(categories, class_names=None):

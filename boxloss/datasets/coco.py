@@ -14,6 +14,7 @@ from boxloss.files import one_line, write_atomically
 
 FOUR = "have a bbox of four numbers [x, y, width, height]"
 FLAGS = ("iscrowd", "ignore", "difficult")
+KEYS = ("id", "image_id", "category_id", "bbox", "area", *FLAGS)
 OWN_ID = "be an object with an integer or text id"
 
 
@@ -25,9 +26,9 @@ def read(path, problems, folder):
     """
     content = _content(path)
     images, position_of = _images(path, content["images"], folder, problems)
-    entries, ids = _annotations(path, content["annotations"], problems)
-    categories = _categories(path, content.get("categories"), entries, problems)
-    boxes = _boxes(path, entries, ids, images, position_of, categories, problems)
+    entries, columns = _annotations(path, content["annotations"], problems)
+    categories = _categories(path, content.get("categories"), columns["category_id"], problems)
+    boxes = _boxes(path, entries, columns, images, position_of, categories, problems)
     return Source(images, boxes, categories, "xywh", _describe)
 
 
@@ -95,22 +96,22 @@ def _images(path, entries, folder, problems):
             problems.add(path, item, "have a file name", received, images=1)
             continue
         sides = size(entry.get("width")), size(entry.get("height"))
-        groups.setdefault(key, []).append((place, len(images)))
+        groups.setdefault(key, []).append((place, written, len(images)))
         images.append(AnnotatedImage(source, item, key, file_name, None, *sides))
     dropped = set()
-    for key, group in groups.items():
+    for group in groups.values():
         if len(group) > 1:
-            dropped |= _of_one_id(path, key, group, images, folder, problems)
+            dropped |= _of_one_id(path, group, images, folder, problems)
     if not dropped:
         return images, Ids((image.image_id, i) for i, image in enumerate(images))
     images = [image for i, image in enumerate(images) if i not in dropped]
     return images, Ids((image.image_id, i) for i, image in enumerate(images))
 
 
-def _of_one_id(path, key, group, images, folder, problems):
+def _of_one_id(path, group, images, folder, problems):
     """Positions to drop of images that share an id: all but the one whose picture is there."""
     names = {}
-    for _, position in group:
+    for _, _, position in group:
         try:
             names.setdefault(folder.find(images[position].file_name).name, position)
         except NoMatchError:
@@ -118,27 +119,26 @@ def _of_one_id(path, key, group, images, folder, problems):
     # With two pictures nobody knows which of them a box with this id was drawn on.
     kept = next(iter(names.values())) if len(names) == 1 else None
     if not names:
-        kept = group[0][1]
-    for place, position in group:
+        kept = group[0][-1]
+    for place, written, position in group:
         if position != kept:
             item = f"image at position {place}"
             rule = "have an id that no other image has"
-            problems.add(path, item, rule, f"id={key!r}", images=1)
-    return {position for _, position in group} - {kept}
+            problems.add(path, item, rule, f"id={written!r}", images=1)
+    return {position for _, _, position in group} - {kept}
 
 
 # Categories ---------------------------------------------------------------------------------------
 
 
-def _categories(path, entries, annotations, problems):
+def _categories(path, entries, used, problems):
     """{category id: name} of a list of objects, a list of names or a map; else of what is used."""
     if isinstance(entries, dict):
         entries = [_entry_of_pair(*pair) for pair in entries.items()]
     if not isinstance(entries, list) or not entries:
-        used = {identifier(entry.get("category_id")) for entry in annotations}
-        return {key: str(key) for key in used if key is not None}
+        return {key: str(key) for key in dict.fromkeys(used) if key is not None}
     if all(isinstance(entry, str) for entry in entries):
-        first = _first_number(path, len(entries), annotations)
+        first = _first_number(path, len(entries), used)
         entries = [{"id": first + i, "name": entry} for i, entry in enumerate(entries)]
     categories = {}
     for place, entry in enumerate(entries):
@@ -167,10 +167,9 @@ def _entry_of_pair(key, value):
     return {"id": value, "name": key}
 
 
-def _first_number(path, count, annotations):
+def _first_number(path, count, used):
     """The id of the first of `count` names: 0 or 1, as the ids that are used allow."""
-    used = {identifier(entry.get("category_id")) for entry in annotations}
-    numbers = [key for key in used if type(key) is int]
+    numbers = {key for key in used if type(key) is int}
     if 0 in numbers or not numbers:
         return 0
     if count in numbers:
@@ -182,22 +181,50 @@ def _first_number(path, count, annotations):
 
 
 # Annotations --------------------------------------------------------------------------------------
+#
+# The objects are looked into once, key by key: after parsing, a million of them lie all over the
+# memory, and each visit costs more than what is done with the value. What nearly every file holds
+# is then recognised by the set of its types, at C speed; only the rest is looked at one by one.
 
 
 def _annotations(path, entries, problems):
-    """(the objects among the entries, their ids)."""
+    """(the objects among the entries, {key: column of values}), each with an id of its own."""
     objects = [entry for entry in entries if isinstance(entry, dict)]
-    written = [entry.get("id") for entry in objects]
-    ids = _column(written, identifier)
-    if written and all(value is None for value in written):
-        ids = list(range(1, len(objects) + 1))
+    columns = _columns(objects)
+    if objects and all(value is None for value in columns["id"]):
+        columns["id"] = list(range(1, len(objects) + 1))
+    ids = columns["id"]
     if len(objects) == len(entries) and None not in ids and len(set(ids)) == len(ids):
-        return objects, ids
-    return _with_own_ids(path, entries, problems)
+        return objects, columns
+    objects, ids = _with_own_ids(path, entries, problems)
+    return objects, _columns(objects) | {"id": ids}
+
+
+def _columns(objects):
+    """{key: values} of what is read of each object; ids are identifiers or None."""
+    rows = [
+        (
+            entry.get("id"),
+            entry.get("image_id"),
+            entry.get("category_id"),
+            entry.get("bbox"),
+            entry.get("area"),
+            entry.get("iscrowd"),
+            entry.get("ignore"),
+            entry.get("difficult"),
+        )
+        for entry in objects
+    ]
+    columns = dict(zip(KEYS, zip(*rows, strict=True) if rows else [()] * len(KEYS), strict=True))
+    for key in ("id", "image_id", "category_id"):
+        values = columns[key]
+        plain = set(map(type, values)) <= {int}
+        columns[key] = list(values if plain else map(identifier, values))
+    return columns
 
 
 def _with_own_ids(path, entries, problems):
-    """`_annotations` where some of the ids are missing or occur twice.
+    """(objects, ids) where some of the ids are missing or occur twice.
 
     An annotation that is the same in every key is dropped. One that differs, as where ids begin
     anew in each image, is another box and gets another id.
@@ -225,55 +252,70 @@ def _with_own_ids(path, entries, problems):
     return objects, ids
 
 
-def _boxes(path, entries, ids, images, position_of, categories, problems):
+def _boxes(path, entries, columns, images, position_of, categories, problems):
     """The AnnotatedBoxes of the annotations that have an image and four numbers."""
-    image_keys = _column([entry.get("image_id") for entry in entries], identifier)
-    found = {key: position_of.get(key) for key in set(image_keys)}
-    positions = [found[key] for key in image_keys]
-    numbers, usable = _numbers([entry.get("bbox") for entry in entries])
-    if None in found.values() or not usable.all():
-        for at, (entry, position) in enumerate(zip(entries, positions, strict=True)):
-            if position is None:
-                usable[at] = False
-                received = f"image_id={entry.get('image_id')!r}"
-                item = f"annotation {entry.get('id')!r}"
-                problems.add(path, item, "have the id of an image", received, boxes=1)
-            elif not usable[at]:
-                item, received = _describe(images[position], entry)
-                problems.add(path, item, FOUR, received, boxes=1)
+    positions = _positions(columns["image_id"], position_of)
+    numbers, usable = _numbers(columns["bbox"])
+    if not usable.all() or (positions < 0).any():
+        _report(path, entries, positions, usable, images, problems)
+        usable &= positions >= 0
         rows = np.flatnonzero(usable).tolist()
-        columns = (entries, ids, positions)
-        entries, ids, positions = ([column[row] for row in rows] for column in columns)
-        numbers = numbers[usable]
-    category_keys = _column([entry.get("category_id") for entry in entries], identifier)
+        entries = [entries[row] for row in rows]
+        columns = {key: [column[row] for row in rows] for key, column in columns.items()}
+        numbers, positions = numbers[usable], positions[usable]
     known = Ids((key, key) for key in categories)
     key_of_name = {word: key for key, word in categories.items()}
-    keys = {key: _category(key, known, key_of_name) for key in set(category_keys)}
+    keys = {key: _category(key, known, key_of_name) for key in set(columns["category_id"])}
     return AnnotatedBoxes(
         positions,
-        [keys[key] for key in category_keys],
+        [keys[key] for key in columns["category_id"]],
         numbers,
-        ids,
-        _areas([entry.get("area") for entry in entries]),
-        *(_flags([entry.get(key) for entry in entries]) for key in FLAGS),
+        columns["id"],
+        _areas(columns["area"]),
+        *(_flags(columns[key]) for key in FLAGS),
         entries,
     )
+
+
+def _report(path, entries, positions, usable, images, problems):
+    """Report the annotations without an image or without four numbers."""
+    for at in np.flatnonzero((positions < 0) | ~usable).tolist():
+        entry, position = entries[at], positions[at]
+        if position < 0:
+            item, received = (
+                f"annotation {entry.get('id')!r}",
+                f"image_id={entry.get('image_id')!r}",
+            )
+            problems.add(path, item, "have the id of an image", received, boxes=1)
+        else:
+            item, received = _describe(images[position], entry)
+            problems.add(path, item, FOUR, received, boxes=1)
+
+
+def _positions(keys, position_of):
+    """int (n,): the position of each annotation's image, -1 where there is none."""
+    distinct, at = _distinct(keys)
+    found = [position_of.get(key) for key in distinct]
+    return np.array([-1 if position is None else position for position in found], "int64")[at]
+
+
+def _distinct(keys):
+    """(the distinct keys, int (n,): which of them each key is).
+
+    Integers are sorted: that takes a third of a million look-ups in a large dictionary.
+    """
+    if set(map(type, keys)) <= {int}:
+        with contextlib.suppress(OverflowError):
+            distinct, at = np.unique(np.array(keys, "int64"), return_inverse=True)
+            return distinct.tolist(), at
+    number_of = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return list(number_of), np.array([number_of[key] for key in keys], "int64")
 
 
 def _category(key, known, key_of_name):
     """The key of `categories` that an annotation means: by id, else by name."""
     found = known.get(key)
     return key_of_name.get(key, key) if found is None else found
-
-
-# Columns: what nearly every file holds is recognised at C speed, by the set of its types, and only
-# the rest is looked at value by value. A function call for each number of a million annotations
-# takes as long as parsing them did.
-
-
-def _column(values, convert):
-    """`values` with `convert` applied, which leaves integers alone."""
-    return values if set(map(type, values)) <= {int} else [convert(value) for value in values]
 
 
 def _numbers(bboxes):

@@ -68,6 +68,15 @@ class ImageFolder:
             if name.lower().endswith(SUFFIXES) and not is_hidden(name)
         ]
 
+    def refused_links(self):
+        """How many links were refused, as the end of a message; empty for none."""
+        count = len(self.tree.refused)
+        return (
+            f", {count} symbolic links that lead out of it (--follow-links allows them)"
+            if count
+            else ""
+        )
+
     def report_links(self, problems):
         """Report the pictures and folders that are symbolic links out of the folder."""
         for name in self.tree.refused:
@@ -78,6 +87,9 @@ class ImageFolder:
             elif path.is_dir():
                 received = "a symbolic link out of it (--follow-links allows it)"
                 problems.add(path, "folder", "lie inside the image folder", received)
+
+    def __contains__(self, name):
+        return name in self._names
 
     def find(self, text):
         """The Match of a written name. Raises NoMatchError where none or several files fit."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boxloss.datasets.header import MAX_BYTES, BadImageError, open_image, read_header
+from boxloss.datasets.header import BadImageError, open_image, read_header
 from boxloss.types import ArrayLike, PathLike
 
 FILL = 114  # the grey of YOLO's letterbox, close to the mean of natural pictures
@@ -40,7 +40,7 @@ def read_image(path: PathLike) -> np.ndarray:
     """
     try:
         with open_image(path) as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read()
         return decode(data)
     except BadImageError as error:
         raise BadImageError(error.rule, error.received, path) from None

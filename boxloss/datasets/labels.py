@@ -57,10 +57,13 @@ def _holds_labels(path):
     """Whether a file is empty or begins like one of labels: a README or a list of images is not."""
     try:
         lines = files.decoded(files.read_bytes(path)).split("\n")
-        first = next((line for line in lines if line.strip()), None)
-        return first is None or len(split_line(first, any_name=True)[1]) >= 4
     except (ValueError, OSError):
         return True
+    first = next((line for line in lines if line.strip()), "0 0 0 0 0")
+    try:
+        return len(split_line(first, any_name=True)[1]) >= 4
+    except ValueError:
+        return False
 
 
 def find_labels(folder, annotations, pictures):
@@ -75,6 +78,7 @@ def find_labels(folder, annotations, pictures):
         if labels.names and (key_of is not os.path.basename or _is_plain(labels, pictures)):
             return labels
     links = f", {linked} folders of labels that are symbolic links" if linked else ""
+    links += folder.refused_links()
     raise ValueError(
         f"{one_line(folder.root)}: folder must have a label file for one of its images, in "
         f"`labels` in place of `images`, or beside the image. Received: {len(pictures)} images "

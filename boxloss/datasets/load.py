@@ -12,6 +12,7 @@ from boxloss.datasets.annotated import AnnotatedBoxes, AnnotatedImage, Source
 from boxloss.datasets.assemble import assemble
 from boxloss.datasets.class_names import find_yaml
 from boxloss.datasets.folder import ImageFolder
+from boxloss.datasets.labels import find_labels
 from boxloss.datasets.problems import Problems
 from boxloss.datasets.record import DataSet
 from boxloss.datasets.roots import Part, find_parts
@@ -94,7 +95,8 @@ def _part(annotations, part, follow_links):
 def _given(root, annotations, format):
     """The Part of an image folder and what was given, or is found, as its annotations."""
     if annotations is None:
-        root, annotations = find_annotations(root)
+        root, annotations, found = find_annotations(root)
+        return Part(root, annotations, format or found)
     annotations = existing("annotations", annotations)
     return Part(root, annotations, format or guess(annotations))
 
@@ -169,20 +171,23 @@ def coco_file(annotations):
 
 
 def find_annotations(root):
-    """(image folder, annotations) where only a folder was given: look in it and beside it."""
+    """(image folder, annotations, format) of a folder alone: what lies in it and beside it."""
     for place in (root, root.parent):
         for name in COCO_NAMES:
             if (place / name).is_file():
                 images = place / "images"
-                return (images if place == root and images.is_dir() else root), place / name
+                root = images if place == root and images.is_dir() else root
+                return root, place / name, "coco"
     for place in (root, root.parent / "annotations", root.parent / "Annotations"):
-        if place.is_dir() and any(map(voc.is_xml, os.listdir(place))):
-            return root, place
+        if place.is_dir() and any(map(voc.is_annotation, os.listdir(place))):
+            return root, place, "voc"
     found = find_yaml(root, None)
     if found is not None:
-        return root, found
-    if any(root.rglob("*.txt")):
-        return root, root
+        return root, found, "yolo"
+    folder = ImageFolder(root)
+    with contextlib.suppress(ValueError):
+        find_labels(folder, None, folder.pictures())
+        return root, root, "yolo"
     raise ValueError(
         "`annotations` must be given where neither the image folder nor its parent holds any "
         f"(annotations.json, XML files, data.yaml). Received: images={str(root)!r}"

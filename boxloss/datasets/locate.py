@@ -1,12 +1,20 @@
 """Which picture belongs to each annotated image, and whether it can be used."""
 
-import pathlib
+import os
 from typing import NamedTuple
 
 import numpy as np
 
 from boxloss.datasets.annotated import AnnotatedImage
-from boxloss.datasets.folder import MISSING, OWN_FOLDER, NoMatchError, bare_stem
+from boxloss.datasets.folder import (
+    LITERAL,
+    MISSING,
+    OTHER_FOLDER,
+    OWN_FOLDER,
+    Match,
+    NoMatchError,
+    bare_stem,
+)
 from boxloss.datasets.header import BadImageError, Header, header_of
 from boxloss.files import one_line
 
@@ -17,7 +25,7 @@ class Place(NamedTuple):
     position: int
     image: AnnotatedImage
     file_name: str
-    path: pathlib.Path
+    path: str
     header: Header
 
 
@@ -44,7 +52,7 @@ def locate(source, folder, problems):
             rule = f"name a file that {other} does not name"
             drop(position, image.source, image.item, rule, f"file_name={match.name!r}")
             continue
-        path = folder.root / match.name
+        path = os.path.join(folder.root, match.name)
         header = _usable(position, image, path, drop)
         if header is not None:
             places.append(Place(position, image, match.name, path, header))
@@ -55,9 +63,7 @@ def _match(position, image, folder, drop, problems):
     """The Match of an image, by its written name or by the annotation file's own; or None."""
     own = folder.with_stem(image.stem) if image.stem else None
     try:
-        if image.file_name is None:
-            raise NoMatchError(MISSING)
-        named = folder.find(image.file_name)
+        named = _named(image, folder)
     except NoMatchError as error:
         if own is None:
             written = image.stem if image.file_name is None else image.file_name
@@ -71,6 +77,23 @@ def _match(position, image, folder, drop, problems):
     rule = "name the image of its own stem"
     problems.add(image.source, image.item, rule, received, kept=True)
     return own
+
+
+def _named(image, folder):
+    """The Match of the written name. Raises NoMatchError.
+
+    An annotation file that lies in a folder means the picture in the folder of that name; one from
+    elsewhere is a guess, since files of other folders may be called the same.
+    """
+    if image.file_name is None:
+        raise NoMatchError(MISSING)
+    below = os.path.dirname(image.stem or "")
+    if below and f"{below}/{image.file_name}" in folder:
+        return Match(f"{below}/{image.file_name}", LITERAL)
+    named = folder.find(image.file_name)
+    if below and os.path.dirname(named.name) != below:
+        return Match(named.name, max(named.guess, OTHER_FOLDER))
+    return named
 
 
 def _rivals(matches):

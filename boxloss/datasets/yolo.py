@@ -23,13 +23,13 @@ def read(folder, annotations, problems, class_names=None, names=None):
     class_names: the names of the numbers where no file says them. names: the pictures to use, all
     by default.
     """
+    folder.report_links(problems)
     names = folder.pictures() if names is None else names
     labels = find_labels(folder, annotations, names)
     found = find_names(folder.root, annotations, labels.base, problems)
     categories = dict(enumerate(class_names or [])) if found is None else found.names
     keypoints = 0 if found is None else found.keypoints
     unnamed = found is None and class_names is None
-    folder.report_links(problems)
     reader = _Reader(problems, categories, unnamed, keypoints)
     for number, name in enumerate(names, 1):
         reader.add_image(number, name, labels)
@@ -75,7 +75,7 @@ class _Reader:
         for line, text in enumerate(lines, 1):
             if text.strip():
                 self.lines += 1
-                self._add_box(source, line, text)
+                self._add_box(source, line, text.strip())
 
     def _add_box(self, source, line, text):
         try:
