@@ -88,9 +88,14 @@ def trained(report):
 
 def audited(folder):
     """The audit of a scene with a box of each kind of label error."""
-    truth, results = scene(folder / "photos", 2, shift=1.0)
-    truth, _ = noise.alter(truth, noise.KINDS, 0.08, seed=0)
-    return LabelAudit(truth, results, folder / "photos")
+    _, results = scene(folder / "photos", 2, shift=1.0)
+    return LabelAudit(audited_truth(folder), results, folder / "photos")
+
+
+def audited_truth(folder):
+    """The labels that `audited` audits, a COCO dict."""
+    truth, _ = scene(folder / "photos", 2, shift=1.0)
+    return noise.alter(truth, noise.KINDS, 0.08, seed=0)[0]
 
 
 def shown(page, name):

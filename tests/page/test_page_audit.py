@@ -1,10 +1,13 @@
 """The page of a label audit."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from page_scenes import audited, count, exported_rows, first_row
+from page_scenes import audited, audited_truth, count, export, exported_rows, first_row
+
+from boxloss.audit import apply
 
 pytestmark = pytest.mark.page
 
@@ -17,7 +20,7 @@ def audit_rows(reports):
 def test_a_proposed_box_is_drawn_in_a_dash_of_its_own_where_it_should_be(open_page, reports):
     page = open_page("audit")
     rows, _ = audit_rows(reports)
-    moves = [r for r in rows[:4] if r["correction"] in ("move", "add")]
+    moves = [r for r in rows[:4] if r["proposal"] in ("move", "add")]
     assert moves
     for row in moves:
         x1, y1, x2, y2 = (row[f"corrected_{side}"] for side in ("x1", "y1", "x2", "y2"))
@@ -43,19 +46,19 @@ def test_suspicion_and_proposal_are_words_too(open_page, reports):
     for row in rows[:4]:
         shown = page.locator(f'.row[aria-rowindex="{row["rank"] + 1}"]')
         assert shown.locator(".suspect").inner_text() == row["suspected"]
-        assert shown.locator(".propose").inner_text().startswith(row["correction"])
+        assert shown.locator(".propose").inner_text().startswith(row["proposal"])
         label = shown.locator("svg.crop").get_attribute("aria-label")
-        assert f"suspected {row['suspected']}, proposed {row['correction']}" in label
+        assert f"suspected {row['suspected']}, proposed {row['proposal']}" in label
     names = {"shift": ("x", "y"), "resize": ("width", "height")}
     for kind, of in names.items():
         page.click(f'[data-chip="suspects:{kind}"]')
-        row = next(r for r in rows if r["correction"] == "move" and r["suspected"] == kind)
+        row = next(r for r in rows if r["proposal"] == "move" and r["suspected"] == kind)
         x, y = (row[f"corrected_{s}2"] - row[f"truth_{s}2"] for s in "xy")
         scale = 2 if kind == "resize" else 1
         words = f"move: {of[0]} {scale * x:+.1f}, {of[1]} {scale * y:+.1f}".replace("-", "−")
         assert first_row(page).locator(".propose").inner_text() == words
         page.click(f'[data-chip="suspects:{kind}"]')
-    row = next(r for r in rows if r["correction"] == "move" and r["suspected"] == "edge")
+    row = next(r for r in rows if r["proposal"] == "move" and r["suspected"] == "edge")
     page.select_option("#sort-column", "extra:suspicion")
     page.click('[data-chip="suspects:edge"]')
     first_row(page).locator(".picture").click()
@@ -83,12 +86,37 @@ def test_suspected_kinds_filter_and_boxes_to_remove_are_crossed_out(open_page, r
     for got in exported_rows(page):
         number = int(got["annotation_id"]) if got["annotation_id"] else None
         row = by_key[number, int(got["detection"]) if got["detection"] else None]
-        assert (got["suspected"], got["correction"]) == (row["suspected"], row["correction"])
+        assert (got["suspected"], got["proposal"]) == (row["suspected"], row["proposal"])
+        assert (got["correction"] or None) == row["correction"]
         assert got["corrected_class"] == (row["corrected_class"] or "")
         x1 = row["corrected_x1"]
         assert (float(got["corrected_x1"]) if got["corrected_x1"] else None) == (
             None if x1 is None else pytest.approx(x1, rel=1e-6)
         )
+
+
+def test_marks_of_a_review_are_written_into_the_labels(open_page, reports, tmp_path):
+    page = open_page("audit")
+    rows, _ = audit_rows(reports)
+    page.click('[data-chip="suspects:swap"]')
+    page.locator("#rows .row").first.focus()
+    page.keyboard.press("w")  # the label is wrong: take the proposal
+    page.click('[data-chip="suspects:swap"]')
+    page.click('[data-chip="suspects:spurious"]')
+    page.locator("#rows .row").first.focus()
+    page.keyboard.press("a")  # the label is right
+    (tmp_path / "marks.json").write_text(export(page, "review"))
+    edits = apply.edits_of_marks(tmp_path / "marks.json")
+    swap = next(row for row in rows if row["suspected"] == "swap")
+    assert [(edit.action, edit.file_name) for edit in edits] == [("relabel", swap.file_name)]
+    truth = tmp_path / "gt.json"
+    truth.write_text(json.dumps(audited_truth(reports[0])))
+    done = apply.write_labels(edits, truth, None, tmp_path / "new")
+    before = {e["id"]: e for e in json.loads(truth.read_text())["annotations"]}
+    after = {e["id"]: e for e in json.loads(open(done["labels"]).read())["annotations"]}
+    changed = [number for number in before if before[number] != after[number]]
+    assert changed == [swap.annotation_id] and after.keys() == before.keys()
+    assert after[changed[0]]["category_id"] == swap["corrected_category_id"]
 
 
 def test_a_proposal_stays_in_its_row_in_a_narrow_window(open_page):

@@ -16,7 +16,8 @@ EXACT = 17  # significant digits that keep every float64
 COLOUR_LIMIT = 0.15  # share of a side at which colours saturate, as in `drawing`
 KNOWN = {
     *COLUMNS,
-    *("suspected", "correction", "corrected_class", "corrected_category_id"),
+    *("suspected", "proposal", "applied", "correction"),
+    *("corrected_class", "corrected_category_id"),
     *(f"corrected_{side}" for side in SIDES),
 }
 
@@ -170,7 +171,8 @@ def _proposal(rows, class_at):
         return None
     return {
         "suspected": [row.extra.get("suspected") for row in rows],
-        "action": [row.extra.get("correction") for row in rows],
+        "action": [row.extra.get("proposal") for row in rows],
+        "applied": [bool(row.extra.get("applied")) for row in rows],
         "class": [class_at.get(row.extra.get("corrected_class"), -1) for row in rows],
         "box": _flat([row.extra.get(f"corrected_{side}") for side in SIDES] for row in rows),
     }

@@ -62,7 +62,8 @@ function recordOf(i) {
     const box = proposedOf(i);
     Object.assign(record, {
       suspected: suspectOf(i),
-      correction: PROPOSAL.action[i],
+      proposal: PROPOSAL.action[i],
+      correction: PROPOSAL.applied[i] ? PROPOSAL.action[i] : null,
       corrected_class: PAGE.classes[PROPOSAL.class[i]] ?? null,
     });
     SIDES.forEach((side, s) => (record[`corrected_${side}`] = box ? box[s] : null));
@@ -141,8 +142,16 @@ function reviewText() {
   for (let i = 0; i < N; i++)
     if (markOf(i) !== "open" && (here[i] || !rowOf.has(keyOf(i)))) rowOf.set(keyOf(i), i);
   const found = [...rowOf.values()].map((i) => {
-    const { image_id, file_name, annotation_id, detection, kind, review } = recordOf(i);
-    return { image_id, file_name, annotation_id, detection, kind, mark: review };
+    const record = recordOf(i);
+    const { image_id, file_name, annotation_id, detection, kind, review } = record;
+    const mark = { image_id, file_name, annotation_id, detection, kind, mark: review };
+    if (!PROPOSAL) return mark;
+    // What `boxloss audit --apply` needs: the label as it is, and as it should be.
+    const sides = (name) =>
+      Object.fromEntries(SIDES.map((side) => [`${name}_${side}`, record[`${name}_${side}`]]));
+    const { proposal, corrected_class } = record;
+    const change = { proposal, corrected_class, ...sides("corrected") };
+    return { ...mark, class: record.class, ...sides("truth"), ...change };
   });
   return JSON.stringify({ title: PAGE.title, page: PAGE.fingerprint, marks: found }, null, 1);
 }
