@@ -12,6 +12,7 @@ import re
 import sys
 
 from boxloss.files import write_atomically
+from boxloss.losses.documentation import in_source
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "api"
 MODULES = (
@@ -79,7 +80,7 @@ def public(module):
 
 
 def signature(name, value):
-    """Names and defaults. Types are for checkers; the text tells shapes, which say more."""
+    """Names and defaults. Types are for checkers; the text says shapes, which help more."""
     try:
         given = inspect.signature(value)
     except (TypeError, ValueError):
@@ -99,6 +100,11 @@ def methods(cls):
             yield name, value
 
 
+def documented(value):
+    """The docstring as it is in the source: what losses share is written once, at their bases."""
+    return inspect.cleandoc(in_source.get(value, inspect.getdoc(value)))
+
+
 def page(name):
     """The text of one page."""
     module = importlib.import_module(f"boxloss.{name}")
@@ -106,7 +112,7 @@ def page(name):
     for called, value in public(module):
         lines += [f"## {called}", "", f"`{signature(called, value)}`", ""]
         if value.__doc__:
-            lines += [markdown(inspect.getdoc(value)), ""]
+            lines += [markdown(documented(value)), ""]
         if inspect.isclass(value):
             for method, function in methods(value):
                 lines += [f"### {called}.{method}", "", f"`{signature(method, function)}`", ""]

@@ -260,6 +260,7 @@ def rotated_iou_loss(y_true: ArrayLike, y_pred: ArrayLike, *, mode: IoUMode = "l
 
     `y_true`, `y_pred`: (..., 5). Returns (...). The exact area of the intersection; no gradient for
     boxes apart. Scale-free. o is floored at 1e-6 under "log".
+    Source: Zhou et al. 2019, "IoU Loss for 2D/3D Object Detection", arXiv:1908.03851.
     """
     checks.one_of("mode", mode, overlap.MODES)
     return total(rotated_iou_terms(pair_of(y_true, y_pred), mode))

@@ -87,7 +87,7 @@ class TensorLoss(keras.losses.Loss):
         box_reduction: "sum", or "none": `loss(...)` then reduces masked box errors (B, N), for
             detectors that bring weights (B, N) of their own; `normalizer` and `mining` must stay
             default.
-        mining: `HardestBoxes`, `HardestImages` or `FocalWeighting`, weights from the box errors.
+        mining: `HardestBoxes`, `HardestImages` or `FocalWeighting`: weights from the box errors.
         reduction: Keras' reduction over images: "sum_over_batch_size", "sum", "mean",
             "mean_with_sample_weight" or "none".
         name, dtype: as in Keras. The arithmetic is float32 for every dtype, float64 if the inputs
@@ -374,9 +374,8 @@ class BoxLoss(TensorLoss):
     """A loss of boxes (B, N, 4).
 
     Args (all keyword-only), beside those of `TensorLoss`:
-        bounding_box_format: how `y_true` and `y_pred` are written: "xyxy" (default), "yxyx",
-            "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh" or
-            "rel_center_xywh".
+        bounding_box_format: how `y_true` and `y_pred` are written: "xyxy", "yxyx", "xywh",
+            "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh" or "rel_center_xywh".
         image_shape: (height, width) in pixels, by which `rel_*` boxes are multiplied first. Without
             it they stay in units of the image, where DIoU, CIoU, EIoU and SIoU see distances and
             angles distorted unless the image is square; IoU and GIoU do not change.

@@ -21,7 +21,7 @@ class Box3DLoss(TensorLoss):
     the term `inversion`, 0 for extents of at least 0, which opens negative and flat predictions.
 
     Args (all keyword-only), beside those of `TensorLoss`:
-        origin: what z is, "middle" (default) or "bottom" of the box.
+        origin: what z is: "middle" or "bottom" of the box.
         clockwise: whether headings turn y towards x instead.
     """
 
@@ -54,7 +54,10 @@ class Box3DLoss(TensorLoss):
 
 @register
 class IoU3DLoss(Box3DLoss):
-    """`boxloss.functional.iou3d_loss`; terms overlap, inversion. Blind to boxes apart."""
+    """IoU loss of 3-D boxes: 1 - o. Terms: overlap, inversion. Blind to boxes apart.
+
+    Mathematics: `boxloss.functional.iou3d_loss`.
+    """
 
     name = "iou3d"
     recovers_inverted = False
@@ -75,10 +78,13 @@ class _EnclosureLoss(Box3DLoss):
 
 @register
 class GIoU3DLoss(_EnclosureLoss):
-    """`boxloss.functional.giou3d_loss`; terms overlap, hull, inversion.
+    """GIoU loss of 3-D boxes: 1 - o + (C - V) / C. Terms: overlap, hull, inversion.
 
-    Args: enclosure: "hull" (default), "smallest" or "aligned" (not 0 for equal boxes). Only with
-        "hull" do boxes that start apart or inverted arrive.
+    Mathematics: `boxloss.functional.giou3d_loss`.
+
+    Args (all keyword-only), beside those of `Box3DLoss`:
+        enclosure: what has the volume C: "hull", "smallest" or "aligned" (not 0 for equal boxes).
+            Only with "hull" do boxes that start apart or inverted arrive.
     """
 
     name = "giou3d"
@@ -97,9 +103,12 @@ class GIoU3DLoss(_EnclosureLoss):
 
 @register
 class DIoU3DLoss(_EnclosureLoss):
-    """`boxloss.functional.diou3d_loss`; terms overlap, center, inversion.
+    """DIoU loss of 3-D boxes: 1 - o + d^2 / c^2. Terms: overlap, center, inversion.
 
-    Args: enclosure: "hull" (default), "smallest" or "aligned", of which c is the diagonal.
+    Mathematics: `boxloss.functional.diou3d_loss`.
+
+    Args (all keyword-only), beside those of `Box3DLoss`:
+        enclosure: what has the diagonal c: "hull", "smallest" or "aligned".
     """
 
     name = "diou3d"

@@ -1,4 +1,4 @@
-"""Loss classes of labels, one a box."""
+"""Loss classes of labels, one per box."""
 
 from boxloss.functional import classification
 from boxloss.losses import guard, reduction
@@ -12,7 +12,7 @@ __all__ = ["MALLoss", "QualityFocalLoss", "SigmoidFocalLoss", "SoftmaxLoss", "Va
 
 
 class ClassLoss(TensorLoss):
-    """A loss of one label a box; the single term is `class`.
+    """A loss of one label per box; its single term is `class`.
 
     `y_true` (B, N) integers: a class, C for background, -1 for padding or ignored. `normalizer`
     also takes "positives": each image is divided by its rows that are not background (at least 1),
@@ -54,9 +54,10 @@ class ClassLoss(TensorLoss):
 
 @register
 class SoftmaxLoss(ClassLoss):
-    """`boxloss.functional.softmax_loss`: cross-entropy over C classes and background.
+    """Cross-entropy over C classes and background.
 
     `y_pred` (B, N, C + 1) logits. `coordinate_errors` is None.
+    Mathematics: `boxloss.functional.softmax_loss`.
     """
 
     name = "softmax"
@@ -72,12 +73,14 @@ class SoftmaxLoss(ClassLoss):
 
 @register
 class SigmoidFocalLoss(ClassLoss):
-    """`boxloss.functional.sigmoid_focal_loss`, summed over the classes.
+    """Focal loss of a sigmoid for each class, summed over the classes.
 
     `y_pred` (B, N, C) logits. `coordinate_errors` (B, N, C) is the loss of each class.
+    Mathematics: `boxloss.functional.sigmoid_focal_loss`.
 
-    Args: alpha: weight of the true class, in [0, 1]; 1 - alpha for the others. gamma: focusing
-        power.
+    Args (all keyword-only), beside those of `TensorLoss`:
+        alpha: weight of the true class, from 0 to 1; 1 - alpha for the others.
+        gamma: focusing power, at least 0.
     """
 
     name = "sigmoid_focal"
@@ -135,9 +138,12 @@ class QualityLoss(ClassLoss):
 
 @register
 class QualityFocalLoss(QualityLoss):
-    """`boxloss.functional.quality_focal_loss`, summed over the classes.
+    """Quality focal loss: cross-entropy with the quality, focused, summed over the classes.
 
-    Args: beta: power of the distance from the quality.
+    Mathematics: `boxloss.functional.quality_focal_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        beta: power of the distance from the quality, at least 0.
     """
 
     name = "quality_focal"
@@ -152,9 +158,13 @@ class QualityFocalLoss(QualityLoss):
 
 @register
 class VarifocalLoss(QualityLoss):
-    """`boxloss.functional.varifocal_loss`, summed over the classes.
+    """Varifocal loss: positives weigh by their quality; summed over the classes.
 
-    Args: alpha: weight of the negatives, in [0, 1]. gamma: their focusing power.
+    Mathematics: `boxloss.functional.varifocal_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        alpha: weight of the negatives, from 0 to 1.
+        gamma: their focusing power, at least 0.
     """
 
     name = "varifocal"
@@ -172,10 +182,13 @@ class VarifocalLoss(QualityLoss):
 
 @register
 class MALLoss(QualityLoss):
-    """`boxloss.functional.mal_loss`, summed over the classes.
+    """Matchability-aware loss: the quality to a power as target; summed over the classes.
 
-    Args: alpha: weight of the negatives, at least 0. gamma: power of the quality and of the
-        negatives' modulation.
+    Mathematics: `boxloss.functional.mal_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        alpha: weight of the negatives, at least 0.
+        gamma: power of the quality and of the negatives' modulation, at least 0.
     """
 
     name = "mal"

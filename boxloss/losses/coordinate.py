@@ -28,9 +28,9 @@ class CoordinateLoss(BoxLoss):
 
     Args (all keyword-only), beside those of `BoxLoss`:
         coordinate_reduction: "sum" (Fast R-CNN, DETR) or "mean" (Keras' Huber) of the four.
-        coordinate_format: the format in which errors are measured, "xyxy" by default, any of Keras'
-            names, or "encoded": as given, for deltas and distances. Rows of -1 are not padding
-            then; a mask is needed.
+        coordinate_format: the format in which errors are measured: one of those above, or
+            "encoded": as given, for deltas and distances. Rows of -1 are not padding then; a mask
+            is needed.
     """
 
     minimum = 0.0
@@ -93,7 +93,10 @@ class CoordinateLoss(BoxLoss):
 
 @register
 class L1BoxLoss(CoordinateLoss):
-    """`boxloss.functional.l1_loss`; a term a coordinate."""
+    """L1 loss: |d|, d = y_pred - y_true. One term per coordinate.
+
+    Mathematics: `boxloss.functional.l1_loss`.
+    """
 
     name = "l1"
 
@@ -103,9 +106,13 @@ class L1BoxLoss(CoordinateLoss):
 
 @register
 class SmoothL1BoxLoss(CoordinateLoss):
-    """`boxloss.functional.smooth_l1_loss`; a term a coordinate.
+    """Smooth L1 loss: d^2 / (2 beta) while |d| < beta, else |d| - beta / 2.
 
-    Args: beta: where the square ends, in the unit of the coordinates; 0 is L1.
+    One term per coordinate.
+    Mathematics: `boxloss.functional.smooth_l1_loss`.
+
+    Args (all keyword-only), beside those of `CoordinateLoss`:
+        beta: |d| at which the square ends, at least 0, in the unit of the coordinates; 0 is L1.
     """
 
     name = "smooth_l1"
@@ -120,7 +127,10 @@ class SmoothL1BoxLoss(CoordinateLoss):
 
 @register
 class L2BoxLoss(CoordinateLoss):
-    """`boxloss.functional.l2_loss` (no half); a term a coordinate."""
+    """L2 loss: d^2, d = y_pred - y_true, without a half. One term per coordinate.
+
+    Mathematics: `boxloss.functional.l2_loss`.
+    """
 
     name = "l2"
 
@@ -130,9 +140,13 @@ class L2BoxLoss(CoordinateLoss):
 
 @register
 class HuberBoxLoss(CoordinateLoss):
-    """`boxloss.functional.huber_loss`; a term a coordinate.
+    """Huber loss: d^2 / 2 while |d| <= delta, else delta (|d| - delta / 2).
 
-    Args: delta: where the square ends, in the unit of the coordinates.
+    One term per coordinate.
+    Mathematics: `boxloss.functional.huber_loss`.
+
+    Args (all keyword-only), beside those of `CoordinateLoss`:
+        delta: |d| at which the square ends, above 0, in the unit of the coordinates.
     """
 
     name = "huber"
@@ -147,10 +161,14 @@ class HuberBoxLoss(CoordinateLoss):
 
 @register
 class BalancedL1BoxLoss(CoordinateLoss):
-    """`boxloss.functional.balanced_l1_loss`; a term a coordinate.
+    """Balanced L1 loss: small differences get a larger gradient. One term per coordinate.
 
-    Args: alpha: slope of the logarithm inside. gamma: slope outside. beta: where the inside ends,
-        in the unit of the coordinates.
+    Mathematics: `boxloss.functional.balanced_l1_loss`.
+
+    Args (all keyword-only), beside those of `CoordinateLoss`:
+        alpha: slope of the logarithm inside; smaller values raise small differences more.
+        gamma: slope outside, where the gradient is constant.
+        beta: |d| at which the inside ends, in the unit of the coordinates.
     """
 
     name = "balanced_l1"
@@ -174,7 +192,10 @@ class BalancedL1BoxLoss(CoordinateLoss):
 
 @register
 class LogCoshBoxLoss(CoordinateLoss):
-    """`boxloss.functional.log_cosh_loss`; a term a coordinate."""
+    """Log-cosh loss: ln cosh d, a smooth L1 without a parameter. One term per coordinate.
+
+    Mathematics: `boxloss.functional.log_cosh_loss`.
+    """
 
     name = "log_cosh"
 

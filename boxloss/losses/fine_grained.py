@@ -24,7 +24,9 @@ def _errors_of(errors, difference, share=1.0):
 
 @register
 class FGLLoss(TensorLoss):
-    """`boxloss.functional.fgl_loss`; terms left, top, right, bottom.
+    """Fine-grained localization loss of D-FINE. Terms: left, top, right, bottom.
+
+    Mathematics: `boxloss.functional.fgl_loss`.
 
     `y_true` (B, N, 4): sides of the reference box (`boxloss.coders.SideCoder.sides`); `y_pred`
     (B, N, 4 * bins): logits, side-major. `residuals` are those of the expected sides, signed as the
@@ -37,9 +39,10 @@ class FGLLoss(TensorLoss):
     Not a loss to use alone: where the predicted box does not overlap the truth it has no gradient,
     and it does not recover unless `iou_weight` is False.
 
-    Args:
-        bins: number of bins per side, odd, at least 5. reg_scale: sides of one whole reference; 8
-            in D-FINE-X. up: the last bin is at 2 up reg_scale.
+    Args (all keyword-only), beside those of `TensorLoss`:
+        bins: how many bins each side has: odd, at least 5.
+        reg_scale: sides of one whole reference; 8 in D-FINE-X.
+        up: the last bin is at 2 up reg_scale.
         iou_weight: whether the IoU of the expected box weighs the sides.
         coordinate_reduction: "sum" (D-FINE) or "mean" of the four sides.
     """
@@ -93,14 +96,17 @@ def _all(conditions):
 
 @register
 class DDFLoss(TensorLoss):
-    """`boxloss.functional.ddf_loss`, summed over the sides; terms left, top, right, bottom.
+    """Decoupled distillation focal loss of D-FINE. Terms: left, top, right, bottom.
+
+    Mathematics: `boxloss.functional.ddf_loss`.
 
     `y_true` (B, N, 4 * bins + 2): the teacher's logits, side-major, the quality, and 1 where the
     box is matched, else 0; `y_pred` (B, N, 4 * bins): the student's logits. A quality of -1 marks
     padding. `residuals` are those of the expected bins, signed as the sides of a box.
 
-    Args:
-        bins: number of bins per side, at least 2. temperature: T, above 0.
+    Args (all keyword-only), beside those of `TensorLoss`:
+        bins: how many bins each side has, at least 2.
+        temperature: T, above 0.
         balance: "sqrt" weighs matched boxes by sqrt(M) / (sqrt(M) + sqrt(U)) n / (4 M), the others
             likewise, M and U the numbers of both on all replicas, n = M + U. The mean of the box
             errors is then D-FINE's loss: the means of both kinds, in the ratio of the roots of

@@ -14,12 +14,14 @@ __all__ = ["LTRBL1Loss"]
 
 @register
 class LTRBL1Loss(BoxLoss):
-    """`boxloss.functional.ltrb_l1_loss`; terms x1, y1, x2, y2.
+    """L1 loss of the four distances from a location, by image or stride. Terms: x1, y1, x2, y2.
+
+    Mathematics: `boxloss.functional.ltrb_l1_loss`.
 
     `y_true` and `y_pred` are boxes: the location from which distances are measured cancels.
 
-    Args:
-        unit: "image" (default) or a number above 0, the stride.
+    Args (all keyword-only), beside those of `BoxLoss`:
+        unit: "image", or a number above 0, the stride.
         image_shape: (height, width) of the network's input, required for "image" unless the format
             is relative to the image, where it is (1, 1) by default.
         coordinate_reduction: "mean" (Ultralytics) or "sum" of the four.

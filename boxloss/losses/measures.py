@@ -13,10 +13,14 @@ __all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss"]
 
 @register
 class BoundedIoULoss(OverlapLoss):
-    """`boxloss.functional.bounded_iou_loss`; terms x, y, width, height, inversion.
+    """Bounded IoU loss: smooth L1 of an upper bound of the IoU for each of x, y, width, height.
 
-    Args: center_factor: k, 2 as printed, 1 in the authors' later code. beta: threshold of smooth
-        L1; 0 is L1.
+    Terms: x, y, width, height, inversion.
+    Mathematics: `boxloss.functional.bounded_iou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        center_factor: k of the bounds for x and y: 2 as printed, 1 in the authors' later code.
+        beta: threshold of smooth L1, at least 0; 0 is L1.
     """
 
     name = "bounded_iou"
@@ -35,9 +39,12 @@ class BoundedIoULoss(OverlapLoss):
 
 @register
 class ExtendedIoULoss(OverlapLoss):
-    """`boxloss.functional.extended_iou_loss`; terms extended_iou, inversion.
+    """Extended IoU loss: an IoU that is below 0 for boxes apart. Terms: extended_iou, inversion.
 
-    Args: smooth_point: threshold of smooth L1, above 0.
+    Mathematics: `boxloss.functional.extended_iou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        smooth_point: threshold of smooth L1, above 0.
     """
 
     name = "extended_iou"
@@ -52,9 +59,13 @@ class ExtendedIoULoss(OverlapLoss):
 
 @register
 class NWDLoss(OverlapLoss):
-    """`boxloss.functional.nwd_loss`; terms nwd, inversion. Not scale-free.
+    """Normalized Wasserstein distance of the boxes as Gaussians. Terms: nwd, inversion.
 
-    Args: constant: average size of an object, in the unit of the boxes.
+    Not scale-free: the boxes' unit counts.
+    Mathematics: `boxloss.functional.nwd_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        constant: average size of an object, in the unit of the boxes, above 0.
     """
 
     name = "nwd"

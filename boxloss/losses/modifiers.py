@@ -25,7 +25,7 @@ BLIND_INSIDE = ("giou", "iou")
 
 
 class ModifierLoss(OverlapLoss):
-    """A change of a loss that is an overlap plus penalties; the terms are those of the base.
+    """A change of a loss that is an overlap plus penalties; its terms are those of the base.
 
     Args (all keyword-only), beside those of `BoxLoss`:
         base: "iou" (linear), "giou", "diou", "ciou", "eiou", "siou", "mpdiou" or "shape_iou", or a
@@ -64,7 +64,13 @@ class ModifierLoss(OverlapLoss):
 
 @register
 class AlphaIoULoss(ModifierLoss):
-    """`boxloss.functional.alpha_iou_loss`. Args: alpha: the power of overlap and penalties."""
+    """Alpha-IoU loss: overlap and penalties of the base to a power. Terms: those of the base.
+
+    Mathematics: `boxloss.functional.alpha_iou_loss`.
+
+    Args (all keyword-only), beside those of `ModifierLoss`:
+        alpha: the power, above 0.
+    """
 
     name = "alpha_iou"
 
@@ -114,7 +120,13 @@ class ChangedOverlapLoss(StatefulLoss, ModifierLoss):
 
 @register
 class InnerIoULoss(ChangedOverlapLoss):
-    """`boxloss.functional.inner_iou_loss`. Args: ratio: size of the boxes whose overlap counts."""
+    """Inner-IoU loss: the base with the overlap of scaled boxes. Terms: those of the base.
+
+    Mathematics: `boxloss.functional.inner_iou_loss`.
+
+    Args (all keyword-only), beside those of `ModifierLoss`:
+        ratio: size of the boxes whose overlap counts, as a multiple of the given ones, above 0.
+    """
 
     name = "inner_iou"
 
@@ -132,7 +144,14 @@ class InnerIoULoss(ChangedOverlapLoss):
 
 @register
 class FocalerIoULoss(ChangedOverlapLoss):
-    """`boxloss.functional.focaler_iou_loss`. Args: low, high: the IoU that counts as 0, as 1."""
+    """Focaler-IoU loss: the base with an overlap that is stretched. Terms: those of the base.
+
+    Mathematics: `boxloss.functional.focaler_iou_loss`.
+
+    Args (all keyword-only), beside those of `ModifierLoss`:
+        low: the IoU that counts as 0.
+        high: the IoU that counts as 1, above `low`.
+    """
 
     name = "focaler_iou"
 
@@ -151,7 +170,13 @@ class FocalerIoULoss(ChangedOverlapLoss):
 
 @register
 class UnifiedIoULoss(ModifierLoss):
-    """`boxloss.functional.unified_iou_loss`. Args: ratio: by which both boxes are scaled."""
+    """Unified-IoU loss: the base for both boxes scaled. Terms: those of the base.
+
+    Mathematics: `boxloss.functional.unified_iou_loss`.
+
+    Args (all keyword-only), beside those of `ModifierLoss`:
+        ratio: factor by which both boxes are scaled about their centres, above 0.
+    """
 
     name = "unified_iou"
     recovers_disjoint = True

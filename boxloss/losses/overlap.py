@@ -58,9 +58,12 @@ class OverlapLoss(BoxLoss):
 
 @register
 class IoULoss(OverlapLoss):
-    """`boxloss.functional.iou_loss`; terms overlap, inversion. Blind to boxes apart.
+    """IoU loss: 1 - o, o the IoU. Terms: overlap, inversion. Blind to boxes apart.
 
-    Args: mode: "linear" (1 - o), "log" (-ln o) or "square" (1 - o^2).
+    Mathematics: `boxloss.functional.iou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        mode: "linear" (1 - o), "log" (-ln o) or "square" (1 - o^2).
     """
 
     name = "iou"
@@ -77,7 +80,10 @@ class IoULoss(OverlapLoss):
 
 @register
 class GIoULoss(OverlapLoss):
-    """`boxloss.functional.giou_loss`; terms overlap, hull, inversion."""
+    """Generalized IoU loss: 1 - o + (C - U) / C. Terms: overlap, hull, inversion.
+
+    Mathematics: `boxloss.functional.giou_loss`.
+    """
 
     name = "giou"
     is_overlap_plus_penalties = True
@@ -88,7 +94,10 @@ class GIoULoss(OverlapLoss):
 
 @register
 class DIoULoss(OverlapLoss):
-    """`boxloss.functional.diou_loss`; terms overlap, center, inversion."""
+    """Distance IoU loss: 1 - o + d^2 / c^2. Terms: overlap, center, inversion.
+
+    Mathematics: `boxloss.functional.diou_loss`.
+    """
 
     name = "diou"
     is_overlap_plus_penalties = True
@@ -99,9 +108,13 @@ class DIoULoss(OverlapLoss):
 
 @register
 class CIoULoss(OverlapLoss):
-    """`boxloss.functional.ciou_loss`; terms overlap, center, aspect, inversion.
+    """Complete IoU loss: 1 - o + d^2 / c^2 + alpha v. Terms: overlap, center, aspect, inversion.
 
-    Args: gated: alpha = 0 while o < 0.5. alpha_gradient: alpha is differentiated.
+    Mathematics: `boxloss.functional.ciou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        gated: whether alpha is 0 while o < 0.5, as in the extended paper and MMDetection.
+        alpha_gradient: whether alpha is differentiated, as in Keras and KerasCV.
     """
 
     name = "ciou"

@@ -15,7 +15,11 @@ __all__ = ["EIoULoss", "MPDIoULoss", "PIoULoss", "SIoULoss", "ShapeIoULoss"]
 
 @register
 class EIoULoss(OverlapLoss):
-    """`boxloss.functional.eiou_loss`; terms overlap, center, width, height, inversion."""
+    """Efficient IoU loss: 1 - o and penalties for centre, width and height.
+
+    Terms: overlap, center, width, height, inversion.
+    Mathematics: `boxloss.functional.eiou_loss`.
+    """
 
     name = "eiou"
     is_overlap_plus_penalties = True
@@ -26,9 +30,13 @@ class EIoULoss(OverlapLoss):
 
 @register
 class SIoULoss(OverlapLoss):
-    """`boxloss.functional.siou_loss`; terms overlap, distance, shape, inversion.
+    """SCYLLA IoU loss: 1 - o and half of a distance and a shape cost.
 
-    Args: theta: power of the shape cost, above 0; 2 to 6 in the paper.
+    Terms: overlap, distance, shape, inversion.
+    Mathematics: `boxloss.functional.siou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        theta: power of the shape cost, above 0; 2 to 6 in the paper.
     """
 
     name = "siou"
@@ -44,10 +52,11 @@ class SIoULoss(OverlapLoss):
 
 @register
 class MPDIoULoss(OverlapLoss):
-    """`boxloss.functional.mpdiou_loss`; terms overlap, corners, inversion.
+    """Minimum point distance IoU loss: 1 - o and the corners' distances by the image's diagonal.
 
-    Args: image_shape: (height, width), by which the corners' distances are measured. It is required
-        unless the format is relative to the image, where it is (1, 1) by default.
+    Terms: overlap, corners, inversion. `image_shape` is required, unless the format is relative to
+    the image, where it is (1, 1) by default.
+    Mathematics: `boxloss.functional.mpdiou_loss`.
     """
 
     name = "mpdiou"
@@ -69,9 +78,14 @@ class MPDIoULoss(OverlapLoss):
 
 @register
 class ShapeIoULoss(OverlapLoss):
-    """`boxloss.functional.shape_iou_loss`; terms overlap, distance, shape, inversion.
+    """Shape IoU loss: 1 - o and distance and shape costs, weighted by the true box's shape.
 
-    Args: scale: how much the true box's shape weighs, at least 0; depends on the data set.
+    Terms: overlap, distance, shape, inversion.
+    Mathematics: `boxloss.functional.shape_iou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        scale: power of the true box's width and height in the weights, at least 0; 0 weighs both
+            sides alike. The paper chooses it by data set.
     """
 
     name = "shape_iou"
@@ -87,11 +101,14 @@ class ShapeIoULoss(OverlapLoss):
 
 @register
 class PIoULoss(OverlapLoss):
-    """`boxloss.functional.piou_loss`; terms overlap, corners, inversion.
+    """Powerful IoU loss: 1 - o and a penalty for the sides by the size of the true box.
 
-    Args:
+    Terms: overlap, corners, inversion.
+    Mathematics: `boxloss.functional.piou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
         version: 1, or 2: with a factor that is largest at medium quality.
-        scale: lambda, where version 2 has its largest factor.
+        scale: lambda, which places the largest factor of version 2.
         weight_gradient: whether that factor is differentiated.
     """
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import keras
 
+from boxloss.losses import documentation
 from boxloss.losses.base import TensorLoss
 from boxloss.tensors import checks
 
@@ -42,9 +43,10 @@ _BY_NAME: dict[str, type[TensorLoss]] = {}
 
 
 def register(cls: Loss) -> Loss:
-    """Make a loss class known by its `name`, here and to Keras, which saves and loads it."""
+    """Make a loss class known by its `name`, here and to Keras, and its docstring complete."""
     _BY_NAME[str(cls.name)] = cls
-    return keras.saving.register_keras_serializable(package="boxloss")(cls)
+    register_with_keras = keras.saving.register_keras_serializable(package="boxloss")
+    return register_with_keras(documentation.complete(cls))
 
 
 def registered() -> tuple[type[TensorLoss], ...]:

@@ -23,12 +23,13 @@ __all__ = ["GWDLoss", "KFIoULoss", "KLDLoss", "ProbIoULoss", "RotatedGIoULoss", 
 
 
 class RotatedLoss(TensorLoss):
-    """A loss of rotated boxes (B, N, 5) = cx, cy, w, h, angle in radians, all five -1 for padding.
+    """A loss of rotated boxes (B, N, 5) = cx, cy, w, h, angle in radians.
 
-    The angle turns x towards y; it may be of any size, and (w, h, angle), (w, h, angle + pi) and
-    (h, w, angle + pi/2) are one box. `residuals` (B, N, 5) are y_pred - y_true with the angle's
-    difference wrapped to [-pi/2, pi/2), `coordinate_errors` their absolute values. Every loss has
-    the term `inversion`, 0 for sides of at least 0, which opens negative and flat predictions.
+    All five are -1 in padding. The angle turns x towards y. It has any size: (w, h, angle),
+    (w, h, angle + pi) and (h, w, angle + pi/2) are one box. `residuals` (B, N, 5) are
+    y_pred - y_true with the angle's difference wrapped to [-pi/2, pi/2), `coordinate_errors` their
+    absolute values. Every loss has the term `inversion`, 0 for sides of at least 0, which opens
+    negative and flat predictions.
     """
 
     kind = "rotated"
@@ -53,9 +54,15 @@ class RotatedLoss(TensorLoss):
 
 @register
 class GWDLoss(RotatedLoss):
-    """`boxloss.functional.gwd_loss`; terms gwd, inversion. In the boxes' unit unless normalised.
+    """Gaussian Wasserstein distance: 1 - 1 / (tau + f(d^2)). Terms: gwd, inversion.
 
-    Args: function: f, "log1p" or "sqrt". tau: at least 1. normalize: divide by the boxes' size.
+    In the boxes' unit unless normalised.
+    Mathematics: `boxloss.functional.gwd_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        function: f, "log1p" or "sqrt".
+        tau: at least 1.
+        normalize: whether the distance is divided by the boxes' size.
     """
 
     name = "gwd"
@@ -81,9 +88,14 @@ class GWDLoss(RotatedLoss):
 
 @register
 class KLDLoss(RotatedLoss):
-    """`boxloss.functional.kld_loss`; terms kld, inversion.
+    """Kullback-Leibler divergence of the boxes as Gaussians. Terms: kld, inversion.
 
-    Args: direction: "pred_to_true" or "true_to_pred". tau: at least 1. sqrt: of the divergence.
+    Mathematics: `boxloss.functional.kld_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        direction: "pred_to_true", D(pred || true), or "true_to_pred".
+        tau: at least 1.
+        sqrt: whether the root of the divergence is taken.
     """
 
     name = "kld"
@@ -109,9 +121,12 @@ class KLDLoss(RotatedLoss):
 
 @register
 class ProbIoULoss(RotatedLoss):
-    """`boxloss.functional.probiou_loss`; terms probiou, inversion.
+    """ProbIoU loss: Hellinger or Bhattacharyya distance of Gaussians. Terms: probiou, inversion.
 
-    Args: mode: "l1" (Hellinger, blind to boxes far apart) or "l2" (Bhattacharyya).
+    Mathematics: `boxloss.functional.probiou_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        mode: "l1" (Hellinger, blind to boxes far apart) or "l2" (Bhattacharyya).
     """
 
     name = "probiou"
@@ -128,11 +143,15 @@ class ProbIoULoss(RotatedLoss):
 
 @register
 class KFIoULoss(RotatedLoss):
-    """`boxloss.functional.kfiou_loss`; terms kfiou, inversion, and center with a weight.
+    """KFIoU loss: overlap of Gaussians by a Kalman filter.
 
-    Blind to the centre unless `center_weight` is above 0.
+    Terms: kfiou, inversion, and center if it has a weight. Blind to the centre unless
+    `center_weight` is above 0.
+    Mathematics: `boxloss.functional.kfiou_loss`.
 
-    Args: mode: "exp" or "log". center_weight: of the term center.
+    Args (all keyword-only), beside those of `TensorLoss`:
+        mode: "exp" or "log".
+        center_weight: weight of the term center, at least 0.
     """
 
     name = "kfiou"
@@ -160,9 +179,12 @@ class KFIoULoss(RotatedLoss):
 
 @register
 class RotatedIoULoss(RotatedLoss):
-    """`boxloss.functional.rotated_iou_loss`; terms overlap, inversion. Blind to boxes apart.
+    """IoU loss of rotated boxes. Terms: overlap, inversion. Blind to boxes apart.
 
-    Args: mode: "linear", "log" or "square".
+    Mathematics: `boxloss.functional.rotated_iou_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        mode: "linear" (1 - o), "log" (-ln o) or "square" (1 - o^2).
     """
 
     name = "rotated_iou"
@@ -178,9 +200,12 @@ class RotatedIoULoss(RotatedLoss):
 
 @register
 class RotatedGIoULoss(RotatedIoULoss):
-    """`boxloss.functional.rotated_giou_loss`; terms overlap, hull, inversion.
+    """GIoU loss of rotated boxes. Terms: overlap, hull, inversion.
 
-    Args: mode: of the overlap, "linear", "log" or "square".
+    Mathematics: `boxloss.functional.rotated_giou_loss`.
+
+    Args (all keyword-only), beside those of `TensorLoss`:
+        mode: of the overlap, "linear" (1 - o), "log" (-ln o) or "square" (1 - o^2).
     """
 
     name = "rotated_giou"

@@ -12,12 +12,15 @@ __all__ = ["GCDLoss", "SDLoss"]
 
 @register
 class SDLoss(OverlapLoss):
-    """`boxloss.functional.sd_loss`; terms overlap, center, aspect, inversion. Not scale-free.
+    """Scale-based dynamic loss: CIoU that weighs the place of small objects more.
 
-    Args:
-        delta: how much is moved from overlap and shape to place, 0 to 1.
-        largest_area: of a small object, in the boxes' unit squared: pixels of the original image by
-            default. Relative boxes need `image_shape`, or an area divided by the image's.
+    Terms: overlap, center, aspect, inversion. Not scale-free.
+    Mathematics: `boxloss.functional.sd_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        delta: how much is moved from overlap and shape to place, from 0 to 1.
+        largest_area: of a small object, in the boxes' unit squared: by default in pixels of the
+            original image. Relative boxes need `image_shape`, or an area divided by the image's.
     """
 
     name = "sd"
@@ -40,7 +43,10 @@ class SDLoss(OverlapLoss):
 
 @register
 class GCDLoss(OverlapLoss):
-    """`boxloss.functional.gcd_loss`; terms gcd, inversion. The smaller box sets its reach."""
+    """Gaussian combined distance. Terms: gcd, inversion. The smaller box sets its reach.
+
+    Mathematics: `boxloss.functional.gcd_loss`.
+    """
 
     name = "gcd"
 

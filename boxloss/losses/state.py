@@ -204,7 +204,7 @@ class MoveLossState(keras.callbacks.Callback):
 
 
 class StatefulLoss(TensorLoss):
-    """Beside a loss: moves its `state`, a `LossState` or None, after each call."""
+    """A loss with a `state`, a `LossState` or None, which moves after each call."""
 
     state: Any = None
 

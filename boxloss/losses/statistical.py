@@ -44,12 +44,16 @@ def _warn_once(loss, message, stacklevel=3):
 
 @register
 class WIoULoss(StatefulLoss, OverlapLoss):
-    """`boxloss.functional.wiou_loss`; terms overlap (with its factors), inversion.
+    """Wise IoU loss: 1 - o times an attention for the distance and a focusing factor.
 
-    Args:
+    Terms: overlap (with its factors), inversion.
+    Mathematics: `boxloss.functional.wiou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
         version: 1, 2 or 3.
-        alpha, delta: shape of version 3's factor. gamma: power of version 2's.
-        momentum: how fast the running mean moves, in (0, 1].
+        alpha, delta: shape of version 3's factor.
+        gamma: power of version 2's factor.
+        momentum: share of each batch in the running mean, above 0 and at most 1.
         running_mean: of 1 - o. A number is held fixed (the first call of version 2 or 3 warns of
             it); a `boxloss.RunningMean` moves at every call, after it was used. See
             `boxloss.losses.state`.
@@ -124,15 +128,18 @@ class WIoULoss(StatefulLoss, OverlapLoss):
 
 @register
 class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
-    """`boxloss.functional.ghm_r_loss`; a term a coordinate. Its weights depend on the whole batch.
+    """GHM-R loss: rare gradients weigh more than frequent ones. One term per coordinate.
 
-    Args:
-        mu: where the smoothed L1 bends, in the unit of the coordinates.
-        bins: number of bins of the gradient norm.
+    The weights depend on the whole batch.
+    Mathematics: `boxloss.functional.ghm_r_loss`.
+
+    Args (all keyword-only), beside those of `CoordinateLoss`:
+        mu: |d| around which the smoothed L1 bends, in the unit of the coordinates.
+        bins: how many bins the gradient norm has.
         momentum: of the counts: momentum * old + (1 - momentum) * those of the batch (on all
-            replicas); 0 uses the batch alone. Above 0 it needs `histogram`: without, the first call
-            warns and every batch stands alone.
-        histogram: a `boxloss.GradientHistogram` of as many bins. See `boxloss.losses.state`.
+            replicas); 0 uses the batch alone. Above 0 it needs `histogram`; without one the first
+            call warns, and each batch is counted alone.
+        histogram: a `boxloss.GradientHistogram` with as many bins. See `boxloss.losses.state`.
     """
 
     name = "ghm_r"

@@ -15,7 +15,7 @@ class UncertaintyLoss(BoxLoss):
     """A loss of four coordinates, each with a spread.
 
     `y_true` (B, N, 4), `y_pred` (B, N, 8): four coordinates, then their four log-variances. They
-    are measured in the given format; a term a coordinate, with that format's names. Unbounded
+    are measured in the given format, one term per coordinate, with that format's names. Unbounded
     below.
 
     Args (all keyword-only), beside those of `BoxLoss`:
@@ -56,7 +56,10 @@ class UncertaintyLoss(BoxLoss):
 
 @register
 class KLBoxLoss(UncertaintyLoss):
-    """`boxloss.functional.kl_loss`."""
+    """KL loss: smooth L1 scaled by the predicted precision. One term per coordinate.
+
+    Mathematics: `boxloss.functional.kl_loss`.
+    """
 
     name = "kl"
 
@@ -66,7 +69,13 @@ class KLBoxLoss(UncertaintyLoss):
 
 @register
 class GaussianNLLBoxLoss(UncertaintyLoss):
-    """`boxloss.functional.gaussian_nll_loss`. Args: full: whether ln(2 pi) / 2 is kept."""
+    """Negative log-likelihood of a normal distribution. One term per coordinate.
+
+    Mathematics: `boxloss.functional.gaussian_nll_loss`.
+
+    Args (all keyword-only), beside those of `UncertaintyLoss`:
+        full: whether ln(2 pi) / 2 is added.
+    """
 
     name = "gaussian_nll"
 
@@ -80,9 +89,13 @@ class GaussianNLLBoxLoss(UncertaintyLoss):
 
 @register
 class LaplaceNLLBoxLoss(UncertaintyLoss):
-    """`boxloss.functional.laplace_nll_loss`; the logarithms are those of b.
+    """Negative log-likelihood of a Laplace distribution. One term per coordinate.
 
-    Args: full: whether ln 2 is added.
+    The four logarithms are those of the scale b.
+    Mathematics: `boxloss.functional.laplace_nll_loss`.
+
+    Args (all keyword-only), beside those of `UncertaintyLoss`:
+        full: whether ln 2 is added.
     """
 
     name = "laplace_nll"
@@ -97,13 +110,16 @@ class LaplaceNLLBoxLoss(UncertaintyLoss):
 
 @register
 class DFLLoss(TensorLoss):
-    """`boxloss.functional.dfl_loss`; terms left, top, right, bottom.
+    """Distribution focal loss: cross-entropy with the two bins around each distance.
 
-    `y_true` (B, N, 4): distances in bins; `y_pred` (B, N, 4 * bins): logits, side-major.
-    `residuals` are those of the expected distances in bins, signed as the sides of a box.
+    Terms: left, top, right, bottom. `y_true` (B, N, 4): distances in bins; `y_pred`
+    (B, N, 4 * bins): logits, those of one side after those of another. `residuals` are those of the
+    expected distances in bins, signed as the sides of a box.
+    Mathematics: `boxloss.functional.dfl_loss`.
 
-    Args: bins: number of bins a side, at least 2. coordinate_reduction: "sum", or "mean" (the
-        paper's weight 1/4) of the four sides.
+    Args (all keyword-only), beside those of `TensorLoss`:
+        bins: how many bins each side has, at least 2.
+        coordinate_reduction: "sum", or "mean" (the paper's weight 1/4) of the four sides.
     """
 
     name = "dfl"

@@ -15,10 +15,14 @@ __all__ = ["FocalEIoULoss", "InterpIoULoss"]
 
 @register
 class FocalEIoULoss(OverlapLoss):
-    """`boxloss.functional.focal_eiou_loss`; terms overlap, center, width, height, inversion.
+    """Focal EIoU loss: o^gamma times the EIoU loss.
 
-    Args: gamma: power of the IoU that weighs, at least 0. weight_gradient: whether the weight is
-        differentiated.
+    Terms: overlap, center, width, height, inversion, each with its weight.
+    Mathematics: `boxloss.functional.focal_eiou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        gamma: power of the IoU that weighs, at least 0.
+        weight_gradient: whether the weight is differentiated.
     """
 
     name = "focal_eiou"
@@ -45,9 +49,13 @@ class FocalEIoULoss(OverlapLoss):
 
 @register
 class InterpIoULoss(OverlapLoss):
-    """`boxloss.functional.interp_iou_loss`; terms overlap, interpolated, inversion.
+    """InterpIoU loss: 1 - o and the same for a box between both.
 
-    Args: alpha: share of the truth in the interpolated box, or "dynamic".
+    Terms: overlap, interpolated, inversion.
+    Mathematics: `boxloss.functional.interp_iou_loss`.
+
+    Args (all keyword-only), beside those of `BoxLoss`:
+        alpha: share of the truth in the box between, from 0 to below 1, or "dynamic".
     """
 
     name = "interp_iou"

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from boxloss.losses import documentation
 from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.losses.coordinate import CoordinateLoss
@@ -15,6 +16,7 @@ from boxloss.types import ArrayLike, ImageShape, Tensor, Unpack
 __all__ = ["WeightedSum"]
 
 
+@documentation.complete
 @keras.saving.register_keras_serializable(package="boxloss")
 class WeightedSum(BoxLoss):
     """A weighted sum of box losses, a loss like any other: `WeightedSum({"l1": 5.0, "giou": 2.0})`.
@@ -22,11 +24,10 @@ class WeightedSum(BoxLoss):
     Terms are prefixed, "giou/hull", and hold their weight. `coordinate_errors` are the weighted
     ones of the members that measure coordinates, |y_pred - y_true| in xyxy if there are none.
 
-    Args:
+    Args (the others keyword-only), beside those of `BoxLoss`:
         losses: {name or loss object: weight}, or pairs of them, weights at least 0. Objects must
             have the sum's format; mining, normalizer and reductions are those of the sum. Members'
             names must differ. Rows of -1 are padding unless every member measures "encoded".
-        The rest, keyword-only, as `BoxLoss`.
     """
 
     name = "weighted_sum"
