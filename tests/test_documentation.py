@@ -23,7 +23,7 @@ def test_help_says_formula_range_arguments_shapes_and_source(cls):
     for name, parameter in inspect.signature(cls).parameters.items():
         default = repr(parameter.default).replace("'", '"')
         assert f"{name}={default}" in text, name
-    assert text.count("Args") == 1
+    assert text.count("\nArgs") == 1
     assert not any(len(line) > 120 for line in text.splitlines())
 
 
