@@ -1,8 +1,9 @@
 """Checked numbers: value and gradient of each loss on three pairs of boxes (and two rotated ones).
 
-float64, gradient with respect to the prediction. They were computed outside boxloss, from the
-formulas of the papers, by central differences with the losses' constants held. `ARGUMENTS` says by
-which loss and arguments a row is reproduced; coordinate losses are summed over the coordinates.
+float64, gradient with respect to the prediction, the losses' constants held. `python
+tests/oracles/checked.py` prints them from the formulas of the papers, without boxloss. `ARGUMENTS`
+says by which loss and arguments a row is reproduced; coordinate losses are summed over the
+coordinates.
 """
 
 PAIRS = {
