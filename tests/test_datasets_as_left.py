@@ -676,3 +676,74 @@ def test_a_not_a_number_is_no_coordinate(place):
     for four in ([NAN, 1, 2, 3], ["nan", 1, 2, 3], [math.inf, 1, 2, 3]):
         read = load_coco(place, folders.coco(annotation={"bbox": four}))
         assert read.dropped == {"images": 0, "boxes": 1}
+
+
+# Metrics ------------------------------------------------------------------------------------------
+
+
+def disturbed_coco(rng, place):
+    """COCO truth in notations that pycocotools reads too, and results for it."""
+    images, annotations, results = [], [], []
+    for i in range(6):
+        name = f"sub\\{i}.png" if i % 2 else f"./sub/{i}.png"
+        write(place / "images" / "sub" / f"{i}.png", PNG)
+        size = [{}, {"width": "40"}, {"width": -1, "height": None}][i % 3]
+        images.append({"id": i + 1 if i % 2 else float(i + 1), "file_name": name, **size})
+        for _ in range(5):
+            x, y, w, h = (float(v) for v in rng.uniform([0, 0, 4, 4], [20, 15, 20, 15]).round(2))
+            label = int(rng.integers(1, 4))
+            crowd = bool(rng.random() < 0.2)
+            annotation = {
+                "id": float(len(annotations) + 1),
+                "image_id": float(i + 1),
+                "category_id": [label, float(label)][i % 2],
+                "bbox": [x, y, w, h],
+                "area": w * h,
+                "iscrowd": [int(crowd), crowd, float(crowd)][i % 3],
+                "segmentation": [],
+            }
+            annotations.append(annotation)
+            if rng.random() < 0.8:
+                moved = [x + float(rng.normal()), y + float(rng.normal()), w, h]
+                score = round(float(rng.random()), 3)
+                results.append([i + 1, int(rng.choice([label, label, 2])), moved, score])
+    rng.shuffle(annotations)
+    names = ({"id": float(3 - i), "name": name} for i, name in enumerate(("a", 7, "c ")))
+    keys = ("image_id", "category_id", "bbox", "score")
+    results = [dict(zip(keys, row, strict=True)) for row in results]
+    return {"images": images, "annotations": annotations, "categories": list(names)}, results
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_three_tools_agree_on_disturbed_files(place, seed, capsys):
+    from faster_coco_eval import COCO as FasterCOCO
+    from faster_coco_eval import COCOeval_faster
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    from boxloss import evaluation
+
+    content, results = disturbed_coco(np.random.default_rng(seed), place)
+    path = write(place / "ann.json", content)
+    # faster-coco-eval 1.8 refuses ids that are floats: it gets the whole numbers that they are.
+    whole = json.loads(
+        path.read_text(), parse_float=lambda text: json.loads(text.removesuffix(".0"))
+    )
+    plain = write(place / "plain.json", whole)
+    stats = []
+    for tool, evaluator, truth in (
+        (COCO, COCOeval, path),
+        (FasterCOCO, COCOeval_faster, plain),
+    ):
+        truth = tool(str(truth))
+        run = evaluator(truth, truth.loadRes(results), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+        stats.append([run.stats[place] for place in (0, 1, 2, 3, 8)])
+    read = datasets.load(place / "images", path, strict=True)
+    metrics = evaluation.coco_metrics(read, results)
+    ours = [metrics[name] for name in ("AP", "AP50", "AP75", "APs", "AR100")]
+    assert 0.1 < ours[0] < 0.9
+    np.testing.assert_allclose(stats[1], stats[0], atol=1e-9)
+    np.testing.assert_allclose(ours, stats[0], atol=1e-6)
