@@ -2,8 +2,8 @@
 
 import pathlib
 
+from boxloss.files import read_object
 from boxloss.report import BoxReport
-from boxloss.report.run import read_config
 
 
 def labels_of_run(folder):
@@ -19,7 +19,7 @@ def labels_of_run(folder):
     for annotation in content["annotations"]:
         for name in [name for name in annotation if name.startswith("boxloss_")]:
             del annotation[name]
-    config = read_config(folder / "config.json")
+    config = read_object(folder / "config.json")
     images = config.get("val_images") or config.get("images")
     there = isinstance(images, str) and pathlib.Path(images).is_dir()  # it may have moved since
     return content, images if there else None

@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import run_config, run_file
+from boxloss.cli.inputs import run_file
 from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
@@ -13,7 +13,7 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
-from boxloss.files import existing, existing_folder
+from boxloss.files import existing, existing_folder, read_object
 
 HELP = "Measure a detector or its results: COCO metrics, box errors."
 EPILOG = """examples:
@@ -122,7 +122,7 @@ def _evaluate_run(args, model, out):
     from boxloss.files import write_json
 
     detector = load_detector(model)
-    config = run_config(args.run)
+    config = read_object(args.run / "config.json")
     name, arguments = config.get("loss", "ciou"), config.get("loss_args")
     if args.loss:
         name, arguments = args.loss, None

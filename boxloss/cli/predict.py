@@ -3,9 +3,9 @@
 import pathlib
 import sys
 
-from boxloss.cli.inputs import read_json_dict, run_file
+from boxloss.cli.inputs import run_file
 from boxloss.cli.out import open_out, out_flags
-from boxloss.files import existing
+from boxloss.files import existing, read_object
 
 HELP = "Find boxes in new images: COCO results and drawings."
 EPILOG = """examples:
@@ -94,7 +94,7 @@ def threshold_of(args):
     """--score-threshold, or the one of the best F1 on the run's validation data, or 0.3."""
     if args.score_threshold is not None:
         return args.score_threshold
-    own = read_json_dict(args.run / "metrics.json").get("threshold")
+    own = read_object(args.run / "metrics.json").get("threshold")
     usable = isinstance(own, (int, float)) and 0 < own <= 1
     return float(own) if usable else THRESHOLD
 

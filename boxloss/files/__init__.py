@@ -10,6 +10,7 @@ from boxloss.files.reading import (
     inside,
     open_regular,
     read_bytes,
+    read_object,
     walk,
 )
 from boxloss.files.tables import id_of, plain_text, read_csv, write_csv
@@ -31,6 +32,7 @@ __all__ = [
     "plain_text",
     "read_bytes",
     "read_csv",
+    "read_object",
     "shortened",
     "walk",
     "write_atomically",

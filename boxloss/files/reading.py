@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import json
 import os
 import pathlib
 import stat
@@ -172,3 +173,15 @@ def decoded(data):
     if data[1:2] == b"\0" or data[:1] == b"\0":
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
     return data.decode("utf-8")
+
+
+def read_object(path):
+    """The JSON object in the file; an empty one where there is no such file, or something else.
+
+    For files that only add to a result: a run whose config.json is broken still has its boxes.
+    """
+    try:
+        content = json.loads(decoded(read_bytes(path)))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

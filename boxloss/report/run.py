@@ -1,18 +1,17 @@
 """A report of a run folder: boxes.csv, and config.json for the place of the images."""
 
-import json
 import math
 
 from boxloss.datasets.header import read_header
 from boxloss.evaluation.boxes_csv import IDS
 from boxloss.evaluation.row import COLUMNS, TEXTS, Row
-from boxloss.files import id_of, inside, one_line, plain_text, read_csv, shortened
+from boxloss.files import id_of, inside, one_line, plain_text, read_csv, read_object, shortened
 from boxloss.report.coco import read_inside, sized_images
 
 
 def report_of_run(folder, images, title):
     """The parts of a BoxReport; arguments as `BoxReport.from_run` says."""
-    config = read_config(folder / "config.json")
+    config = read_object(folder / "config.json")
     rows = read_boxes_csv(folder / "boxes.csv")
     images = images or config.get("val_images") or config.get("images")
     names = {row.image_id: row.file_name for row in rows}
@@ -56,16 +55,6 @@ def _classes(config, rows):
     if not isinstance(ids, list) or len(ids) != len(names):
         ids = list(range(1, len(names) + 1))
     return names, ids
-
-
-def read_config(path):
-    """config.json as a dict; a run without one still has its boxes."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-    except (FileNotFoundError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
 
 
 def read_boxes_csv(path):
