@@ -85,3 +85,12 @@ def test_a_long_field_is_read(tmp_path):
     path.write_text("a,b\n1," + "x" * 200_000)
     assert [len(record["b"]) for _, record in files.read_csv(path, "ab", "a table")] == [200_000]
     assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("number", [7, 2**53 - 1, 2**53, -(2**60), 2**63 + 1])
+def test_ids_that_javascript_would_round_are_texts_in_the_page(number):
+    from boxloss.report.page import content
+
+    found = content._exact(number)
+    assert found == (number if abs(number) < 2**53 else str(number))
+    assert [content._exact(other) for other in ("007", None)] == ["007", None]

@@ -119,7 +119,7 @@ def export(page, what):
 
 
 def exported_rows(page):
-    return list(csv.DictReader(io.StringIO(export(page, "csv"))))
+    return list(csv.DictReader(io.StringIO(export(page, "csv").removeprefix("\ufeff"))))
 
 
 def open_section(page, name, drawn):

@@ -47,7 +47,8 @@ def page_content(report, title, pictured, cropped, compare=None, sort=None):
         "dropped": report.dropped,
         "images": [
             {
-                **{key: image[key] for key in ("id", "file_name", "width", "height")},
+                "id": _exact(image["id"]),
+                **{key: image[key] for key in ("file_name", "width", "height")},
                 "picture": bool(pictured[i]),
             }
             for i, image in enumerate(report.images)
@@ -91,7 +92,7 @@ def _columns(rows, ranges, image_at):
     return {
         "image": [image_at[row.image_id] for row in rows],
         "own": [int(row.about == "truth") for row in rows],
-        "annotation": [row.annotation_id for row in rows],
+        "annotation": [_exact(row.annotation_id) for row in rows],
         "detection": [row.detection for row in rows],
         "kind": [KINDS.index(row.kind) for row in rows],
         "size": [SIZES.index(row.size) for row in rows],
@@ -132,6 +133,11 @@ def as_json(content):
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _exact(identity):
+    """An id as it is; as text where JavaScript, whose numbers are doubles, would round it."""
+    return str(identity) if isinstance(identity, int) and abs(identity) >= 2**53 else identity
 
 
 def _number(value, digits=9):

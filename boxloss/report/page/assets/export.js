@@ -76,17 +76,19 @@ function recordOf(i) {
   return record;
 }
 
+/** As boxloss writes boxes.csv: a spreadsheet would run a text like "=1+1" as a formula. */
 function csvText(records) {
-  const field = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+  const field = (value, name) => {
+    let text = value === null || value === undefined ? "" : String(value);
+    const formula = /^'*[=+\-@\t\r]/.test(text) || (/_id$/.test(name) && /^'*\d+$/.test(text));
+    if (typeof value === "string" && formula) text = `'${text}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const names = records.length ? Object.keys(records[0]) : [];
-  return (
-    [names, ...records.map((record) => names.map((name) => record[name]))]
-      .map((line) => line.map(field).join(","))
-      .join("\r\n") + "\r\n"
-  );
+  const lines = records.map((record) => names.map((name) => field(record[name], name)).join(","));
+  const text = `${[names.join(","), ...lines].join("\r\n")}\r\n`;
+  // Without the mark a spreadsheet shows other letters than ASCII wrong.
+  return /[^\0-\x7f]/.test(text) ? `\ufeff${text}` : text;
 }
 
 /** True boxes as COCO annotations with extra keys; false predictions as results beside them. */
