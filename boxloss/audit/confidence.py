@@ -40,35 +40,36 @@ SURE_SUPPORT, ABSENT_SUPPORT, APART = 0.3, 0.1, np.log(5.0)
 SAME_OBJECT_IOU = 0.4
 EXACT_IOU = 0.99  # of two labels of one class: one of them is there twice
 EXACT = 0.99  # the probability that to remove one of them is right
+# Of two labels that nearly agree one is too many, but nothing says which was drawn well.
+EITHER = 0.5
 
 WEIGHTS = {
     "move": {
-        "bias": -1.606,
-        "decades": 0.97,
-        "off": 0.614,
-        "share": 4.012,
-        "sure": 1.224,
-        "iou": -10.925,
-        "lost": -0.519,
+        "bias": -3.405,
+        "decades": 1.17,
+        "off": 0.744,
+        "share": 5.934,
+        "sure": 1.212,
+        "iou": -8.902,
+        "lost": -0.124,
     },
     "relabel": {
-        "bias": -3.78,
-        "own": -2.227,
-        "other": 1.009,
-        "iou": 8.055,
-        "apart": -0.561,
+        "bias": -6.348,
+        "own": -2.812,
+        "other": 5.147,
+        "iou": 10.154,
+        "apart": -0.626,
     },
     "remove": {
-        "bias": -7.198,
-        "support": -0.984,
-        "lost": -0.423,
-        "crowd": 5.053,
+        "bias": -18.527,
+        "support": -4.771,
+        "lost": -1.773,
     },
     "add": {
-        "bias": -4.785,
-        "sure": 1.469,
-        "cover": 0.116,
-        "bare": -1.076,
+        "bias": -5.341,
+        "sure": 0.546,
+        "cover": -5.738,
+        "bare": -1.642,
     },
 }
 

@@ -148,6 +148,7 @@ class LabelAudit:
             self.probability[rows] = confidence.probability(action, chosen)
         # Without a detection of its own there is nowhere to move a box to.
         self.probability[(actions == "move") & (evidence.owner < 0)] = 0.0
+        self.probability[np.equal(self._suspected, "duplicate")] = confidence.EITHER
         self.probability[twice] = confidence.EXACT
         self.place_probability = confidence.probability("add", self._place_features)
 

@@ -24,7 +24,7 @@ EPILOG = __doc__.partition("\n\n")[2]
 LOOKS_AT = {
     "move": ("decades", "off", "share", "sure", "iou", "lost"),
     "relabel": ("own", "other", "iou", "apart"),
-    "remove": ("support", "lost", "crowd"),
+    "remove": ("support", "lost"),
     "add": ("sure", "cover", "bare"),
 }
 RIDGE = 1.0
@@ -69,8 +69,8 @@ def run(args):
 class Trial:
     """One set with planted errors, its audit, and what each proposal would do.
 
-    judged: one dict per row of the audit: action, kind (of the planted error, None), right,
-    probability, image, iou with the original before and after it.
+    judged: one dict per row of the audit: action, suspected, kind (of the planted error, None),
+    right, probability, applied, image, iou with the original before and after it.
     """
 
     def __init__(self, truth, detections, rate, seed):
@@ -101,6 +101,7 @@ class Trial:
             right = {"move": after > before, "relabel": same, "remove": False}[action]
         return {
             "action": action,
+            "suspected": row["suspected"],
             "kind": None if change is None else change.kind,
             "right": bool(right),
             "probability": row["probability"],
@@ -209,8 +210,10 @@ def fit(trials):
         features, right = [], []
         for trial in trials:
             found = trial.audit.features(action)
-            use = confidence.eligible(action, found)
             rows = [row for row in trial.judged if row["action"] == action]
+            # Which of two duplicates is removed is not decided by any weight.
+            use = confidence.eligible(action, found)
+            use &= np.array([row["suspected"] != "duplicate" for row in rows])
             features.append(np.column_stack([found[name] for name in names])[use])
             right += [row["right"] for row, used in zip(rows, use, strict=True) if used]
         weights[action] = logistic(np.concatenate(features), np.array(right, "float64"), names)
