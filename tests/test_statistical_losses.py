@@ -246,3 +246,27 @@ def test_a_modifier_takes_a_loss_object_for_its_arguments(name):
     assert np.abs(got - usual).max() > 1e-4
     back = type(loss).from_config(loss.get_config())
     np.testing.assert_allclose(back.tensors(y_true, y_pred).numpy().box_errors, got, rtol=1e-6)
+
+
+@pytest.mark.parametrize("outlier", ["changed", "plain"])
+def test_a_modifier_of_wiou_moves_the_mean_of_the_changed_iou_or_of_the_plain_one(outlier):
+    y_true, y_pred = batch()
+    y_true[0, 3:] = -1
+    state = boxloss.RunningMean(initial=0.8)
+    base = boxloss.WIoULoss(running_mean=state, momentum=0.25, outlier=outlier)
+    loss = boxloss.InnerIoULoss(base=base, ratio=0.6)
+    changed = boxloss.InnerIoULoss(ratio=0.6) if outlier == "changed" else boxloss.IoULoss()
+    real = (y_true >= 0).any(-1)
+    mean = changed.tensors(y_true, y_pred).numpy().box_errors[real].mean()
+    before = float(loss.tensors(y_true, y_pred).loss)
+    assert float(loss(y_true, y_pred)) == pytest.approx(before, rel=1e-5)
+    assert float(state.read("float32")) == pytest.approx(0.8 + 0.25 * (mean - 0.8), rel=1e-5)
+    assert float(loss.tensors(y_true, y_pred).loss) != pytest.approx(before, rel=1e-4)
+    assert boxloss.losses.state.states_of(loss) == [state]
+
+
+def test_only_inner_and_focaler_take_a_loss_that_multiplies_the_overlap():
+    for name in ("alpha_iou", "unified_iou"):
+        for base in ("wiou", boxloss.PIoULoss()):
+            with pytest.raises(ValueError, match="^`base` must be one of 'ciou'"):
+                boxloss.get(name, base=base)
