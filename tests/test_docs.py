@@ -131,3 +131,10 @@ def test_the_table_of_peers_is_what_is_measured_here(library):
 def test_what_counts_as_right(rule, value, gradient, right):
     module = runpy.run_path(str(ROOT / "scripts" / "benchmarks" / "compare_peers.py"))
     assert module["is_right"](rule, value, gradient) == right
+
+
+@on_tensorflow
+def test_the_table_of_published_faults_is_what_the_script_makes():
+    made = runpy.run_path(str(ROOT / "scripts" / "benchmarks" / "published_faults.py"))["table"]()
+    assert made in (ROOT / "docs" / "right.md").read_text("utf-8")
+    assert made.count("**") == 2 * 7
