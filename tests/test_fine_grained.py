@@ -135,11 +135,10 @@ def test_the_checked_numbers_of_mal_are_reproduced(row):
     loss = boxloss.MALLoss(**arguments, dtype="float64")
     truth, logits = np.float64([[true]]), np.float64([[logits]])
     value, slope = value_and_gradient(lambda z: loss.tensors(truth, z).box_errors, logits)
-    tolerance = 1e-7  # the quality is rounded to float32 on the way
-    close(value[0, 0], total, rtol=tolerance, atol=tolerance)
+    close(value[0, 0], total)
     close(slope[0, 0], gradient, rtol=2e-6, atol=1e-6)
     errors = as_numpy(loss.tensors(truth, logits).coordinate_errors)
-    close(errors[0, 0], per_class, rtol=tolerance, atol=tolerance)
+    close(errors[0, 0], per_class)
 
 
 # The oracles on drawn cases -----------------------------------------------------------------------
@@ -313,7 +312,8 @@ def test_equal_distributions_cost_nothing():
     truth = np.concatenate([teacher, np.ones((1, 3, 2), "float32")], axis=-1)
     loss = boxloss.DDFLoss()
     value, slope = value_and_gradient(lambda z: loss(truth, z), teacher)
-    assert value == 0
+    # Two softmaxes of the same numbers, which a compiler need not round alike.
+    assert 0 <= value < 1e-6
     np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 

@@ -86,10 +86,11 @@ def giou3d_loss(
     `y_true`, `y_pred`: (..., 7). Returns (...) in [0, 2) for extents of at least 0.
 
     Args:
-        enclosure: on the ground, to which the range of the heights is multiplied. "hull", the
-            convex hull, which is the smallest solid and the paper's definition; "smallest", the
-            rectangle of least area; "aligned", the rectangle along x and y (3DETR), which changes
-            when the scene is turned and is not 0 for equal boxes.
+        enclosure: the outline on the ground, whose area times the range of the heights is C.
+            "hull", the convex hull, is the smallest one and the paper's definition; "smallest" is
+            the rectangle of least area; "aligned" is the rectangle along x and y (3DETR), which
+            changes when the scene is turned and is not 0 for equal boxes. Boxes that start apart
+            arrive with "hull" only.
         origin, clockwise: as in `iou3d_loss`.
 
     Source: Rezatofighi et al. 2019, "Generalized IoU", arXiv:1902.09630, algorithm 1.
@@ -112,9 +113,9 @@ def diou3d_loss(
     `y_pred`: (..., 7). Returns (...) in [0, 2) for extents of at least 0.
 
     Args:
-        enclosure: whose diagonal: that of the "smallest" or of the "aligned" rectangle (TR3D), or
-            the longest distance within the "hull", which has no kink where the smallest rectangle
-            changes its edge. "aligned" changes when the scene is turned.
+        enclosure: the outline on the ground whose diagonal is taken: the "smallest" rectangle, the
+            "aligned" one along x and y (TR3D), which changes when the scene is turned, or the
+            convex "hull", whose diagonal is the longest distance between two corners.
         origin, clockwise: as in `iou3d_loss`.
 
     Differences: TR3D's code takes the difference of the widths for that of z; OpenPCDet's ignores
