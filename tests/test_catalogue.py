@@ -17,8 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "losses.md"
 PICTURES = ROOT / "docs" / "pictures" / "losses"
 # They are older than the habit of naming a source, or written out in their formula.
-CLASSICAL = {"gaussian_nll", "iou3d", "l1", "l2", "laplace_nll", "log_cosh", "rotated_iou"}
-CLASSICAL |= {"softmax"}
+CLASSICAL = {"gaussian_nll", "l1", "l2", "laplace_nll", "log_cosh", "softmax"}
 
 
 @pytest.fixture(scope="module")

@@ -475,6 +475,24 @@ def test_coordinates_are_summed_or_averaged():
     np.testing.assert_allclose(mean.terms["x2"], errors[..., 2] / 4, rtol=1e-6)
 
 
+def test_distances_are_measured_in_units_of_the_image():
+    y_true, y_pred = examples(make("ltrb_l1"))
+    loss = boxloss.LTRBL1Loss(image_shape=(480, 640))
+    expected = np.abs(y_pred - y_true) / np.float32([640, 480, 640, 480])
+    tensors = loss.tensors(y_true, y_pred).numpy()
+    np.testing.assert_allclose(tensors.coordinate_errors, expected, rtol=1e-5)
+    np.testing.assert_allclose(tensors.box_errors, expected.mean(-1), rtol=1e-5)
+    got = as_numpy(functional.ltrb_l1_loss(y_true, y_pred, image_shape=(480, 640)))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    shapes = np.float32([[480, 640], [240, 320], [100, 50]])
+    tensors = loss.tensors(y_true, y_pred, image_shape=shapes).numpy()
+    expected = np.abs(y_pred - y_true) / np.tile(shapes[:, ::-1], 2)[:, None]
+    np.testing.assert_allclose(tensors.coordinate_errors, expected, rtol=1e-5)
+    np.testing.assert_allclose(tensors.terms["y1"], expected[..., 1] / 4, rtol=1e-5)
+    with pytest.raises(ValueError, match="^`image_shape` must be"):
+        boxloss.LTRBL1Loss()
+
+
 def test_float64_stays_float64():
     if ops.dtype_name(as_tensor(np.float64([1.0]))) != "float64":
         pytest.skip("this backend has no float64 here")
