@@ -7,10 +7,10 @@ import pytest
 
 import boxloss
 from boxloss import coders, evaluation
+from boxloss.evaluation.box_statistics import COLUMNS, BoxHistory
 from boxloss.tensors import ops
 from boxloss.training import Criterion, TrainingModel, box_loss
-from boxloss.training.box_errors import COLUMNS, BoxErrors
-from boxloss.training.box_history import BoxHistory
+from boxloss.training.box_errors import BoxErrors
 
 POINTS, STRIDES = coders.grid(64, 64, (8, 16, 32))
 

@@ -3,9 +3,8 @@
 import keras
 
 from boxloss import functional
+from boxloss.evaluation.box_statistics import COLUMNS
 from boxloss.tensors import ops
-
-COLUMNS = ("views", "weight", "error", "score", "iou", "right")
 
 
 class BoxErrors(keras.metrics.Metric):

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from boxloss import evaluation
+from boxloss.evaluation.box_statistics import BoxHistory
 from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint
-from boxloss.training.box_history import BoxHistory
 from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
 from boxloss.training.readable import check_readable, results_of

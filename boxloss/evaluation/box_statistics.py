@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from boxloss import evaluation
-from boxloss.training.box_errors import COLUMNS
+from boxloss.evaluation.box_history import write_box_history
 
+# What an epoch sums of each box: its views, the weight of the locations that answer for it, and
+# their weighted error, class score, IoU, and whether their best class is the right one.
+COLUMNS = ("views", "weight", "error", "score", "iou", "right")
 FOUND_IOU = 0.5
 STATE = (
     *("epochs", "measured", "mean_error", "square_error", "mean_score", "mean_iou"),
@@ -28,7 +30,7 @@ class BoxHistory:
         self.state["first_found"] -= 1
 
     def update(self, epoch, table):
-        """Add an epoch. table: (count, 6), of `BoxErrors`."""
+        """Add an epoch. table: (count, 6), sums in the order of `COLUMNS`."""
         state, sums = self.state, dict(zip(COLUMNS, table.T, strict=True))
         seen, measured = sums["views"] > 0, sums["weight"] > 0
         weight = np.where(measured, sums["weight"], 1.0)
@@ -89,4 +91,4 @@ class BoxHistory:
 
     def write(self, dataset, path):
         """Write box_history.csv, or leave the old one."""
-        evaluation.write_box_history(self.rows(dataset), path)
+        write_box_history(self.rows(dataset), path)
