@@ -25,7 +25,7 @@ help:
 	@echo "make demo         train on synthetic images, print COCO metrics, write the error page"
 	@echo "make test         unit and property tests on TensorFlow and JAX, README code"
 	@echo "make test-slow    descent, more cases, JAX, notebooks, wheel, two processes, kill tests"
-	@echo "make test-torch   the mathematics on PyTorch (a CPU build)"
+	@echo "make test-torch   the mathematics on PyTorch, and other libraries' detectors (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
 	@echo "make lint         ruff, mypy and pyright over types, TypeScript's checker over the page"
@@ -71,6 +71,12 @@ else
 	@echo "skipped: no node here to check the page's JavaScript"
 endif
 
+# The libraries of the adapters: their packages alone, for torchvision would bring a CUDA build of
+# torch, and what they import. torchvision's operators do not load beside a CPU build of torch
+# (tests/torchvision_stub.py).
+DETECTORS := ultralytics==8.4.190 torchvision==0.28.* transformers==5.24.*
+THEIR_IMPORTS := opencv-python-headless pyyaml pillow requests psutil polars matplotlib \
+	huggingface-hub tokenizers safetensors regex tqdm packaging filelock
 # PyTorch's default wheel on Linux is the CUDA build, several GB: only a build found through
 # PIP_FIND_LINKS is taken there.
 TORCH_VENV := .venv-torch
@@ -82,13 +88,14 @@ $(TORCH_READY): pyproject.toml constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet uv
 	$(TORCH_VENV)/bin/uv pip install --quiet --compile-bytecode --python $(TORCH_VENV)/bin/python -c constraints.txt \
 		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") torch==2.13.0 \
-		pytest pytest-xdist hypothesis shapely scipy pillow transformers -e .
+		pytest pytest-xdist hypothesis shapely scipy faster-coco-eval $(THEIR_IMPORTS) -e .
+	-$(TORCH_VENV)/bin/uv pip install --quiet --no-deps --python $(TORCH_VENV)/bin/python $(DETECTORS)
 	touch $@
 
 ifneq ($(TORCH_FOUND),)
 test-torch: $(TORCH_READY)
 	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not addons" \
-		$(MATHEMATICS) $(wildcard tests/test_torch.py tests/test_transformers.py)
+		$(MATHEMATICS) $(wildcard tests/test_torch.py tests/test_transformers.py tests/test_adapters_*.py)
 else
 test-torch:
 	@echo "skipped: no CPU build of PyTorch here (PIP_FIND_LINKS names the folder of one)"

@@ -25,8 +25,9 @@ FLOORS = {
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 # Arrows within a floor, module by module. The words that an argument takes are written once, as
-# types; the checks of floor 0 read them there. The bins of a side are those of its loss.
-ARROWS = {("tensors", "types"), ("coders", "functional")}
+# types; the checks of floor 0 read them there. The bins of a side are those of its loss. What an
+# adapter records is a history of boxes.
+ARROWS = {("tensors", "types"), ("coders", "functional"), ("adapters", "evaluation")}
 
 
 def imported_modules(tree):

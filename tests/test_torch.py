@@ -3,6 +3,12 @@
 test_losses.py, test_properties.py and others run on PyTorch as well; here is what needs torch.
 """
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -204,3 +210,48 @@ def test_operations_keep_float64():
         assert ops.dtype_name(got) == "float64", name
         expected = getattr(np, name)(x, *rest)
         np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-15, err_msg=name)
+
+
+# PyTorch without TensorFlow, JAX and KERAS_BACKEND ------------------------------------------------
+
+
+def run(*words):
+    """stdout of `python *words` where no backend is named."""
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def torch_alone():
+    for other in ("tensorflow", "jax"):
+        if importlib.util.find_spec(other) is not None:
+            pytest.skip(f"{other} is here as well")
+
+
+def test_a_loss_takes_pytorch_where_nothing_else_is(torch_alone):
+    code = (
+        "import boxloss, torch; x = torch.tensor([[[0., 0, 8, 4]]]);"
+        "print(type(boxloss.CIoULoss()(x, x + 1)).__name__)"
+    )
+    assert run("-c", code).strip() == "Tensor"
+
+
+def test_doctor_reports_pytorch(torch_alone):
+    report = run("-m", "boxloss", "doctor")
+    assert "torch" in report
+
+
+def test_the_commands_that_train_nothing_work_on_bccd(torch_alone, bccd, tmp_path):
+    data = ("--truth", bccd / "val.json", "--images", bccd / "val")
+    found = (*data, "--detections", bccd / "yolo11n_val.json")
+    run("-m", "boxloss", "explore", *found, "--worst", "5", "--out", tmp_path / "page")
+    assert (tmp_path / "page" / "index.html").stat().st_size > 100_000
+    run("-m", "boxloss", "audit", *found, "--worst", "5", "--out", tmp_path / "audit")
+    assert (tmp_path / "audit" / "audit.csv").is_file()
+    truth, results = found[:2], found[4:]
+    metrics = json.loads(run("-m", "boxloss", "evaluate", *truth, *results, "--out", tmp_path))
+    assert metrics["AP50"] == pytest.approx(0.842, abs=2e-3)  # as the data set's README says

@@ -52,7 +52,7 @@ class PerBoxErrors:
         given = _loss_of(loss, kinds, box_format, image_shape)
         self.is_coordinate = isinstance(given, CoordinateLoss)
         self.kind, self.name = given.kind, given.name
-        wanted = {"normalizer": "image", "mining": None}
+        wanted: dict[str, Any] = {"normalizer": "image", "mining": None}
         wanted |= {"box_reduction": "none", "reduction": "none"}
         if self.kind == "box":
             wanted |= {"bounding_box_format": box_format}

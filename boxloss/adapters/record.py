@@ -13,6 +13,7 @@ from boxloss.datasets import DataSet
 from boxloss.evaluation.box_statistics import COLUMNS, BoxHistory
 from boxloss.types import PathLike
 
+__all__ = ["Record"]
 PAIR = np.dtype(
     [
         ("step", "int64"),
@@ -224,7 +225,7 @@ def _key(name):
 
 def _numbers_by_name(records):
     """{path, file name, name alone, stem, image id as text: position}; -1 where two share it."""
-    numbers: dict[str, int] = {}
+    numbers = {}
     for number, record in enumerate(records):
         file = pathlib.PurePath(record.file_name)
         own = os.path.realpath(record.path), str(record.path), record.file_name

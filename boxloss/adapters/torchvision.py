@@ -19,6 +19,7 @@ from boxloss.adapters.per_box import PerBoxErrors
 from boxloss.adapters.record import Record, id_of
 from boxloss.adapters.seam import Library, Seam, Use
 
+__all__ = ["use"]
 LIBRARY = Library(
     "torchvision", tuple(f"0.{minor}" for minor in range(24, 30)), "0.28.0 with torch 2.13"
 )

@@ -23,6 +23,7 @@ from boxloss.adapters.per_box import PerBoxErrors
 from boxloss.adapters.record import Record, id_of
 from boxloss.adapters.seam import Library, Seam, Use
 
+__all__ = ["use"]
 LIBRARY = Library("transformers", ("5",), "5.24.0")
 ARGUMENTS = ("self", "outputs", "targets", "indices", "num_boxes")
 SEAMS = (

@@ -20,6 +20,7 @@ from boxloss.adapters.per_box import PerBoxErrors, use_torch
 from boxloss.adapters.record import Record
 from boxloss.adapters.seam import Library, Seam, Use
 
+__all__ = ["use"]
 LIBRARY = Library("ultralytics", ("8.4",), "8.4.190")
 MODULE = "ultralytics.utils.loss"
 FORWARD = (

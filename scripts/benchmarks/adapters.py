@@ -8,6 +8,7 @@ of all losses take turns on one model and one batch, and medians are divided by 
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -160,9 +161,10 @@ def main(argv=None):
     args.out.mkdir(parents=True, exist_ok=True)
     yaml = yolo_folder(parts, args.out / "data")
     results = {}
-    for loss in args.losses:
-        results[loss] = train(loss, yaml, parts["train"], args)
-        print(loss, json.dumps(results[loss]), file=sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr):  # what Ultralytics prints
+        for loss in args.losses:
+            results[loss] = train(loss, yaml, parts["train"], args)
+            print(loss, json.dumps(results[loss]))
     print(json.dumps({"epochs": args.epochs, "image_size": args.image_size, **results}))
 
 
