@@ -1,9 +1,13 @@
 """Small detectors of other libraries, from random weights, and a batch for each.
 
 `make(name)` gives a model and a function that measures it: `losses(model) -> (box loss, total)`.
+
+    python tests/foreign_detectors.py retinanet fcos     # their box loss, built-in and by ours
 """
 
+import importlib
 import os
+import sys
 import tempfile
 
 os.environ.setdefault("YOLO_OFFLINE", "true")
@@ -216,3 +220,21 @@ def measured(model, losses, part=""):
     model.load_state_dict(before)
     named = [(name, p.grad) for name, p in model.named_parameters() if part in name]
     return float(box), torch.cat([grad.flatten() for _, grad in named if grad is not None])
+
+
+def compare(name, losses=("ciou", "giou", "siou", "wiou")):
+    """One line: the box loss of the built-in, and with each loss in its place."""
+    library = "transformers" if name.endswith(("detr", "d_fine")) else "torchvision"
+    library = "ultralytics" if name.startswith("yolo") else library
+    adapter = importlib.import_module(f"boxloss.adapters.{library}")
+    model, box_loss = make(name)
+    found = {"built-in": measured(model, box_loss)[0]}
+    for loss in losses:
+        with adapter.use(loss):
+            found[loss] = measured(model, box_loss)[0]
+    return f"{name:16}" + "  ".join(f"{loss} {value:.5f}" for loss, value in found.items())
+
+
+if __name__ == "__main__":
+    for detector in sys.argv[1:]:
+        print(compare(detector))

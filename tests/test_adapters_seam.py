@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import multiprocessing
+import subprocess
 import sys
 import types
 
@@ -170,3 +171,12 @@ def test_a_spawned_worker_has_a_use_of_its_own(library):
         assert queue.get(timeout=60) == ("ours", True)
         worker.join(timeout=60)
     assert worker.exitcode == 0
+
+
+def test_adapters_are_found_by_name_and_import_no_library():
+    code = (
+        "import sys, boxloss; boxloss.adapters.ultralytics, boxloss.adapters.transformers;"
+        "print([m for m in ('keras', 'torch', 'ultralytics', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

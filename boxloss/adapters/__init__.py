@@ -4,3 +4,13 @@
 `undo()`, and keep a `record.Record` of what training did to each true box. `keras_hub` says what a
 KerasHub detector is compiled with. The libraries are imported when they are used.
 """
+
+import importlib
+
+__all__ = ["keras_hub", "record", "torchvision", "transformers", "ultralytics"]
+
+
+def __getattr__(name):
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

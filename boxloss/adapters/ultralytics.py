@@ -150,7 +150,8 @@ class _Recorded:
     def __init__(self, placed, record):
         self.placed, self.record = placed, record
         placed.keeps_pairs = True
-        self.newest = None  # the batch: an end-to-end model measures each batch twice
+        # An end-to-end model measures each batch by two criteria: two calls, one step.
+        self.newest, self.asked = None, []
 
     def batch(self, original):
         def get_assigned_targets_and_loss(criterion, preds, batch, *arguments, **named):
@@ -158,12 +159,16 @@ class _Recorded:
             outcome = original(criterion, preds, batch, *arguments, **named)
             if self.placed.pairs is not None:
                 foreground, index, *_ = outcome[0]
-                self._add(preds["scores"], batch, foreground, index, **self.placed.pairs)
+                is_new = batch is not self.newest or criterion in self.asked
+                self.newest, self.asked = batch, [] if is_new else self.asked
+                self.asked.append(criterion)
+                scores = preds["scores"]
+                self._add(is_new, scores, batch, foreground, index, **self.placed.pairs)
             return outcome
 
         return get_assigned_targets_and_loss
 
-    def _add(self, scores, batch, foreground, index, **pairs):
+    def _add(self, is_new_step, scores, batch, foreground, index, **pairs):
         """scores (B, C, A) logits; foreground, index (B, A); pairs (n, ...)."""
         import torch
 
@@ -179,7 +184,6 @@ class _Recorded:
             box=box,
             scores=scores[image, :, anchor].sigmoid(),
             label=label,
-            is_new_step=batch is not self.newest,
+            is_new_step=is_new_step,
             **pairs,
         )
-        self.newest = batch
