@@ -298,6 +298,13 @@ def test_file_names_of_other_machines(tmp_path, written):
     assert shown(read) == {"sub/a.jpg": CELL}
 
 
+@pytest.mark.parametrize("written", [7, 7.0, "7", "7.png"])
+def test_a_file_name_may_be_a_number(tmp_path, written):
+    write(tmp_path / "images" / "7.png", PNG)
+    read = load_coco(tmp_path, folders.coco(image={"file_name": written}), strict=True)
+    assert shown(read) == {"7.png": CELL}
+
+
 def test_names_of_one_file_are_one_image(place):
     images = [{"id": i, "file_name": name} for i, name in enumerate(("a.png", "./a.png", "a.png/"))]
     read = load_coco(place, folders.coco(images=images, annotation={"image_id": 0}))

@@ -32,7 +32,7 @@ class Batches(keras.utils.PyDataset):
     int32 (b,): position in `dataset.records` (of a mosaic: of the image it was made for). N is the
     same for all batches:
     the fullest image's count, twice that with mosaics, at most 300; or `max_boxes`. Of an image
-    with more, the largest N are used (a line on stderr tells).
+    with more, the largest N are used (a line on stderr says so).
 
     augment: True, False or an Augmentation; may be set between epochs. mosaic_epochs: epochs after
     which no mosaics are made, None for never. Order and augmentation depend on (seed, epoch,

@@ -157,7 +157,7 @@ def _has_last_chunk(file, size):
 
 
 def _holds(file, start, marker):
-    """Whether `marker` stands anywhere behind `start`; reads block by block."""
+    """Whether `marker` occurs anywhere behind `start`; reads block by block."""
     file.seek(start)
     before = b""
     while block := file.read(2**20):
@@ -168,7 +168,7 @@ def _holds(file, start, marker):
 
 
 def _segments(file):
-    """(marker, length of its body) of each JPEG segment, the file standing at the body."""
+    """(marker, length of its body) of each JPEG segment; the file is then at the body."""
     file.seek(2)
     while True:
         byte = file.read(1)

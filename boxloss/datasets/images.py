@@ -20,7 +20,7 @@ SUFFIXES = (
 
 
 def opencv():
-    """The module cv2, or a message that tells how to get it."""
+    """The module cv2. Raises ValueError that says how to install it."""
     try:
         import cv2
     except ImportError:

@@ -65,7 +65,7 @@ def four_numbers(numbers, keypoints=0):
 
 
 def _flags_fit(numbers):
-    """Whether a box and points x, y, flag could stand there, each flag 0, 1 or 2."""
+    """Whether the numbers can be a box and points x, y, flag, each flag 0, 1 or 2."""
     flags = numbers[6::3]
     whole = (len(numbers) - 4) % 3 == 0
     return whole and all(HIDDEN <= value <= SEEN and value.is_integer() for value in flags)

@@ -101,9 +101,10 @@ def name(value: Any) -> str | None:
 
 
 def size(value: Any) -> int | None:
-    """A side of an image in whole pixels; None for whatever tells none, so the picture does.
+    """A side of an image in whole pixels; None where the picture itself must say it.
 
-    Absent, null, NaN, 0, -1 (VGG Image Annotator) and "unknown" tell none. Fractions are rounded.
+    That is so for absent, null, NaN, 0, -1 (VGG Image Annotator) and "unknown". Fractions are
+    rounded.
     """
     measured = number(value)
     if measured is None or not 0.5 <= measured < EXACT:

@@ -100,38 +100,44 @@ def walk(root, follow_links=False):
 
     follow_links: follow the others, too; each folder outside is entered once, so loops end.
     """
+    tree = Tree()
     real_root = os.path.realpath(root)
-    names, refused, followed, irregular = [], [], set(), []
     entered = {real_root}
     folders = [("", os.fspath(root))]
     while folders:
         below, folder = folders.pop()
         for entry in _entries(folder):
             name = below + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                folders.append((f"{name}/", entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                names.append(name)
-            elif not entry.is_symlink():
-                irregular.append(name)
-            else:
+            if entry.is_file(follow_symlinks=False):
+                tree.names.append(name)
+            elif entry.is_symlink():
                 real = os.path.realpath(entry.path)
-                is_file, is_folder = os.path.isfile(real), os.path.isdir(real)
-                if not is_file and not is_folder:
-                    irregular.append(name)
-                elif _lies_in(real_root, real):
-                    # A linked folder below `root` is met under its own name as well.
-                    names += [name] if is_file else []
-                elif not follow_links:
-                    refused.append(name)
-                elif is_file:
-                    names.append(name)
-                    followed.add(os.path.dirname(real))
-                elif real not in entered:
+                within = _lies_in(real_root, real)
+                if _sort_link(tree, name, real, within, follow_links) and real not in entered:
                     entered.add(real)
-                    followed.add(real)
                     folders.append((f"{name}/", entry.path))
-    return Tree(sorted(names), sorted(refused), sorted(followed), sorted(irregular))
+            elif entry.is_dir():
+                folders.append((f"{name}/", entry.path))
+            else:
+                tree.irregular.append(name)
+    names = (tree.names, tree.refused, set(tree.followed), tree.irregular)
+    return Tree(*map(sorted, names))
+
+
+def _sort_link(tree, name, real, within, follow_links):
+    """Put a symbolic link where it belongs in the Tree; True for a folder that is to be entered."""
+    is_folder = os.path.isdir(real)
+    if not is_folder and not os.path.isfile(real):
+        tree.irregular.append(name)
+    elif not within and not follow_links:
+        tree.refused.append(name)
+    elif not is_folder:
+        tree.names.append(name)
+    # A linked folder below `root` is met under its own name as well.
+    follow = not within and follow_links
+    if follow and (is_folder or os.path.isfile(real)):
+        tree.followed.append(real if is_folder else os.path.dirname(real))
+    return follow and is_folder
 
 
 def _entries(folder):
