@@ -188,12 +188,13 @@ def test_wrong_arguments_are_refused(make, message):
 
 def test_a_loss_in_another_format_is_refused():
     with pytest.raises(
-        ValueError, match="^`loss` must be a BoxLoss of kind 'box' with bounding_box_format='xyxy'"
+        ValueError,
+        match="^`loss` must be a name or a loss of kind 'box' with bounding_box_format='xyxy'",
     ):
         boxloss.DecodedBoxLoss(boxloss.GIoULoss(bounding_box_format="xywh"), CODERS["deltas"])
 
 
 @pytest.mark.parametrize("name", ["kl", "dfl", "gwd"])
 def test_a_loss_of_what_no_coder_decodes_is_refused(name):
-    with pytest.raises(ValueError, match="^`loss` must be a BoxLoss of kind 'box'"):
+    with pytest.raises(ValueError, match="^`loss` must be one of 'alpha_iou', "):
         boxloss.DecodedBoxLoss(name, CODERS["deltas"])

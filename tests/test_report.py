@@ -137,7 +137,7 @@ def test_kinds_of_paired_boxes_follow_overlap_and_class():
         ),
         (
             {"loss": boxloss.SoftmaxLoss},
-            "`loss` must be the name of, or a, loss of kind 'box'. Received: loss=",
+            "`loss` must be a name or a loss of kind 'box'. Received: loss=",
         ),
         (
             {"loss": boxloss.IoULoss(bounding_box_format="rel_xyxy")},

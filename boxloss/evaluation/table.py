@@ -132,16 +132,7 @@ def measure(rows: list[Row], loss: "BoxLoss | None") -> None:
 
 
 def box_loss(loss):
-    # Keras takes seconds to import: only where a loss is asked for.
+    """`losses.box_loss` in xyxy. Keras takes seconds to import: only where a loss is asked for."""
     from boxloss import losses
-    from boxloss.tensors.checks import one_of
 
-    if isinstance(loss, str):
-        one_of("loss", loss, losses.names("box"))
-        return losses.get(loss)
-    if getattr(loss, "kind", None) != "box" or loss.bounding_box_format != "xyxy":
-        raise ValueError(
-            "`loss` must be a name or a loss of kind 'box' with bounding_box_format='xyxy'. "
-            f"Received: loss={loss!r}"
-        )
-    return loss
+    return losses.box_loss(loss, bounding_box_format="xyxy")

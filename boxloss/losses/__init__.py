@@ -36,6 +36,7 @@ __all__: list[str] = [
     "TensorLoss",
     "Tensors",
     "WeightedSum",
+    "box_loss",
     "get",
     "names",
 ]

@@ -6,6 +6,7 @@ import keras
 
 from boxloss.losses.base import BoxLoss, Tensors
 from boxloss.tensors import boxes, checks, ops
+from boxloss.tensors.config import config_of, restored
 from boxloss.types import ArrayLike, Config, Tensor, Truth
 
 if TYPE_CHECKING:
@@ -42,26 +43,18 @@ class DecodedBoxLoss(keras.losses.Loss):
         truth: Truth = "boxes",
         name: str | None = None,
     ) -> None:
-        if isinstance(loss, str):
-            from boxloss.losses import get
+        from boxloss.losses.registry import box_loss
 
-            loss = get(loss)
-        if isinstance(loss, dict):
-            loss = keras.losses.deserialize(loss)
+        self.loss: BoxLoss = box_loss(restored(loss), bounding_box_format="xyxy")
         if isinstance(coder, dict):
             from boxloss import coders  # noqa: F401 - at its first need: it registers its classes
 
             coder = keras.saving.deserialize_keras_object(coder)
-        wanted = ("box", "xyxy")
-        if not isinstance(loss, BoxLoss) or (loss.kind, loss.bounding_box_format) != wanted:
-            raise ValueError(
-                "`loss` must be a BoxLoss of kind 'box' with bounding_box_format='xyxy'. "
-                f"Received: loss={loss!r}"
-            )
         if not (hasattr(coder, "decode") and hasattr(coder, "size")):
             raise ValueError(f"`coder` must be of boxloss.coders. Received: coder={coder!r}")
-        super().__init__(name=name or f"decoded_{loss.name}", reduction=loss.reduction)
-        self.loss, self.coder = loss, coder
+        name = name or f"decoded_{self.loss.name}"
+        super().__init__(name=name, reduction=self.loss.reduction)
+        self.coder = coder
         self.truth = checks.one_of("truth", truth, TRUTHS)
 
     @property
@@ -120,12 +113,8 @@ class DecodedBoxLoss(keras.losses.Loss):
         return self.loss.tensors(y_true, y_pred, sample_weight, mask=real)
 
     def get_config(self) -> Config:
-        return {
-            "loss": keras.losses.serialize(self.loss),
-            "coder": keras.saving.serialize_keras_object(self.coder),
-            "truth": self.truth,
-            "name": self.name,
-        }
+        """Every argument, from the attribute of its name."""
+        return config_of(self)
 
     @classmethod
     def from_config(cls, config: Config) -> "DecodedBoxLoss":

@@ -9,7 +9,7 @@ from boxloss.losses import documentation
 from boxloss.losses.base import TensorLoss
 from boxloss.tensors import checks
 
-__all__ = ["KINDS", "get", "names"]
+__all__ = ["KINDS", "box_loss", "get", "names"]
 
 Loss = TypeVar("Loss", bound=type[TensorLoss])
 KINDS = ("box", "uncertainty", "distribution", "rotated", "box3d", "class")
@@ -70,6 +70,23 @@ def get(name: str, /, **arguments: Any) -> TensorLoss:
     >>> boxloss.get("ciou", bounding_box_format="xywh")
     """
     return _BY_NAME[checks.one_of("name", known_name(name), _BY_NAME)](**arguments)
+
+
+def box_loss(loss: Any, *, bounding_box_format: str | None = None) -> Any:
+    """A loss of kind "box", from its name or as the object that is given.
+
+    With a `bounding_box_format`, a loss that is named has it and an object must have it.
+    """
+    wanted = {} if bounding_box_format is None else {"bounding_box_format": bounding_box_format}
+    if isinstance(loss, str):
+        return get(checks.one_of("loss", known_name(loss), names("box")), **wanted)
+    has_format = all(getattr(loss, name, None) == value for name, value in wanted.items())
+    if getattr(loss, "kind", None) != "box" or not has_format:
+        rule = "".join(f" with {name}={value!r}" for name, value in wanted.items())
+        raise ValueError(
+            f"`loss` must be a name or a loss of kind 'box'{rule}. Received: loss={loss!r}"
+        )
+    return loss
 
 
 def known_name(name: Any) -> Any:

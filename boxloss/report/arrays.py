@@ -8,7 +8,7 @@ from boxloss.datasets.header import read_header
 from boxloss.evaluation.kinds import BACKGROUND_IOU
 from boxloss.evaluation.row import Row, size_of
 from boxloss.tensors.boxes import is_relative, to_xyxy
-from boxloss.tensors.checks import fraction, one_of
+from boxloss.tensors.checks import fraction
 from boxloss.tensors.overlap import iou_xyxy
 
 
@@ -26,13 +26,7 @@ def report_of_arrays(
     iou_threshold,
 ):
     """The parts of a BoxReport; arguments as `BoxReport` says."""
-    if isinstance(loss, str):
-        one_of("loss", loss, losses.names("box"))
-        loss = losses.get(loss)
-    if getattr(loss, "kind", None) != "box":
-        raise ValueError(
-            f"`loss` must be the name of, or a, loss of kind 'box'. Received: loss={loss!r}"
-        )
+    loss = losses.box_loss(loss)
     fraction("iou_threshold", iou_threshold)
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     tensors = loss.tensors(y_true, y_pred, mask=mask).numpy()

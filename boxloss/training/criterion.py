@@ -40,9 +40,7 @@ def measuring_loss(name, arguments=None, image_size=None):
                 f"`loss_args` must leave `{argument}` to the detector. "
                 f"Received: {argument}={arguments[argument]!r}"
             )
-    allowed = losses.names("box")
-    if name not in allowed:
-        checks.one_of("loss", name, allowed)
+    checks.one_of("loss", name, losses.names("box"))
     owner = next(loss for loss in losses.LOSSES if loss.name == name)
     checks.arguments_of("loss_args", arguments, owner, RESERVED)
     if image_size and "mpdiou" in (name, arguments.get("base")):
