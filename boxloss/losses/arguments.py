@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from boxloss.losses.base import TensorLoss
 
 
+# `total=False`: each of them may be left out. A typed dict has no defaults, and no two of the same
+# name may differ, hence one without `normalizer` below the two that have it.
 class SharedArguments(TypedDict, total=False):
     """Those of every loss but `normalizer`, which takes one word more for labels."""
 
@@ -90,6 +92,8 @@ class WholeSignature:
     """
 
     def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        # Without this, `inspect.signature(loss)` would show how a loss is made, not how it is
+        # called.
         if instance is not None:
             raise AttributeError("__signature__")
         return whole_signature(owner)

@@ -53,6 +53,7 @@ class Tensors(NamedTuple):
         return Tensors(*map(convert, self))
 
 
+# Terms come first: the box error is their sum, so that what is shown adds up to what is trained on.
 class Errors(NamedTuple):
     """What one loss says about each box, before masks and weights."""
 
@@ -104,6 +105,7 @@ class TensorLoss(keras.losses.Loss):
     recovers_disjoint = False
     recovers_inverted = False
     normalizers: tuple[str, ...] = reduction_module.NORMALIZERS
+    # None is any size. A row of padding has as many -1 as the last axis of `true_shape`.
     true_shape: tuple[int | None, ...] = (None, None, 4)
     predicted_shape: tuple[int | None, ...] = (None, None, 4)
 
@@ -134,12 +136,16 @@ class TensorLoss(keras.losses.Loss):
         self.normalizer = reduction_module.check_normalizer(normalizer, self.normalizers)
         self.box_reduction = checks.one_of("box_reduction", box_reduction, ("none", "sum"))
         self.mining = _check_mining(mining)
+        # Detectors that bring weights per anchor divide by themselves. A second division, or mining
+        # inside, would be invisible to them: refused instead of guessed.
         if self.box_reduction == "none" and (self.normalizer != "image" or mining is not None):
             raise ValueError(
                 '`normalizer` and `mining` must be the defaults with box_reduction="none", which '
                 "leaves boxes to the caller. "
                 f"Received: normalizer={normalizer!r}, mining={mining!r}"
             )
+        # The sum of image losses would be the mean error of a box times the number of images:
+        # nobody wants that number, and it grows with the batch.
         if reduction_name == "sum" and self.normalizer == "batch":
             raise ValueError(
                 '`reduction` must be a mean with normalizer="batch", which already divides by all '
@@ -399,6 +405,7 @@ class BoxLoss(TensorLoss):
         """Whether the four numbers are measured as given, so that -1 is a value like any other."""
         return False
 
+    # A real row of encoded numbers may be -1 throughout: up, to the left, and smaller.
     def is_real(self, y_true: Tensor) -> Tensor:
         if self.is_encoded:
             return ops.ones_like(y_true[..., 0], dtype="bool")
@@ -408,7 +415,10 @@ class BoxLoss(TensorLoss):
         if self.kind == "box" and not self.is_encoded:
             guard.look(self, y_true, y_pred, mask)
 
+    # Converted once, here at the border: everything further inside is xyxy, whatever the user has.
     def to_xyxy(self, x: Tensor, image_shape: ImageShape | None) -> Tensor:
+        # An image shape of the call wins: images of a batch may differ in size, the loss is made
+        # once.
         shape = self.image_shape if image_shape is None else image_shape
         if isinstance(shape, (list, tuple)):
             shape = checks.image_shape(shape)

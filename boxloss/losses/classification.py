@@ -31,10 +31,13 @@ class ClassLoss(TensorLoss):
         guard.look_at_labels(self, y_true, self.background(y_pred), mask)
 
     def widen(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+        # Labels are integers in any dtype that comes; float16 holds them exactly up to 2,048 only,
+        # so they are never widened with the logits.
         dtype = ops.arithmetic_dtype(y_pred, dtype=self._arithmetic())
         return ops.cast(y_true, "int32"), ops.widen(y_pred, dtype)
 
     def is_real(self, y_true: Tensor) -> Tensor:
+        # -1 is both padding and "ignore": neither contributes nor is in a denominator.
         return ops.not_equal(y_true, -1 * ops.ones_like(y_true))
 
     def background(self, y_pred: Tensor) -> Tensor:
@@ -42,12 +45,15 @@ class ClassLoss(TensorLoss):
         return ops.static_shape(y_pred)[-1]
 
     def is_counted(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> Tensor:
+        # RetinaNet divides by the anchors that were assigned to an object: there are 100,000 easy
+        # negatives, whose number says nothing about the image.
         if self.normalizer != "positives":
             return real
         background = self.background(y_pred) * ops.ones_like(y_true)
         return ops.logical_and(real, ops.not_equal(y_true, background))
 
     def fill(self, y_true: Tensor, y_pred: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        # 0 logits for padding: any finite number serves, and its gradient is dropped by the mask.
         y_pred = ops.where(ops.expand_dims(real, -1), y_pred, ops.zeros_like(y_pred))
         return ops.where(real, y_true, ops.zeros_like(y_true)), y_pred
 

@@ -68,11 +68,14 @@ class CoordinateLoss(BoxLoss):
     def masked_errors(
         self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
     ) -> Errors:
+        # Measured in `coordinate_format`, which need not be the format of the input: Fast R-CNN's
+        # deltas are measured as given, DETR's boxes as centre and size whatever the data set has.
         measured = y_true, y_pred
         if self.coordinate_format not in ("encoded", self.bounding_box_format):
             measured = tuple(self._measured(x, image_shape) for x in measured)
         residuals = difference(*measured, real)
         errors = self.coordinate_errors(residuals)
+        # The mean is taken by a factor of each term, so that the terms still sum to the box error.
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         names = boxes.coordinate_names(self.coordinate_format)
 
@@ -81,6 +84,8 @@ class CoordinateLoss(BoxLoss):
             return {name: self.coordinate_errors(p - t) * share for name, t, p in sides}
 
         terms = box_terms(formula, *measured, real)
+        # Residuals are in xyxy for every loss, so that they can be drawn and compared; converting
+        # boxes whose numbers are encoded would need their coder.
         if self.coordinate_format not in ("encoded", "xyxy"):
             y_true, y_pred = (self.to_xyxy(x, image_shape) for x in (y_true, y_pred))
             residuals = difference(y_true, y_pred, real)

@@ -61,6 +61,7 @@ class DecodedBoxLoss(keras.losses.Loss):
     def kind(self) -> str | None:
         return self.loss.kind
 
+    # Not of the inner loss: it sees boxes after decoding, in which no row is -1 any more.
     def is_real(self, y_true: Tensor) -> Tensor:
         """(B, A) bool: False for rows of padding."""
         if self.truth == "encoded":
@@ -76,12 +77,17 @@ class DecodedBoxLoss(keras.losses.Loss):
         )
         checks.boxes(y_true, y_pred, *sizes, rank=3)
         dtype = ops.arithmetic_dtype(y_true, y_pred, dtype=self.loss.dtype)
+        # Decoding takes exponentials: in float16 they overflow at 11.1, and bfloat16 has no odd
+        # numbers of pixels above 256.
         y_true, y_pred = ops.widen(y_true, dtype), ops.widen(y_pred, dtype)
         real = self.is_real(y_true)
         if mask is not None:
             mask = ops.convert_to_tensor(mask)
             checks.mask(mask, ops.static_shape(real))
             real = ops.logical_and(mask, real)
+        # Filled before decoding. Rows of padding may hold anything, and exp(1e38) is infinite: its
+        # gradient is NaN even where the row is masked afterwards. 0 decodes to a finite box with
+        # every coder.
         if encoded:
             y_true = self.coder.decode(boxes.fill(y_true, real))
         return y_true, self.coder.decode(boxes.fill(y_pred, real)), real
@@ -94,6 +100,8 @@ class DecodedBoxLoss(keras.losses.Loss):
         mask: ArrayLike | None = None,
     ) -> Tensor:
         y_true, y_pred, real = self._decoded(y_true, y_pred, mask)
+        # The inner loss gets the mask, since decoded padding is an ordinary box and not a row of
+        # -1.
         return self.loss(y_true, y_pred, sample_weight, mask=real)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

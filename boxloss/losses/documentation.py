@@ -28,6 +28,8 @@ class Text(NamedTuple):
     arguments: dict[str, str]
 
 
+# Parsed rather than declared: the source stays a docstring that a reader, and an editor, sees
+# whole.
 def read(docstring: str) -> Text:
     """The parts of a docstring."""
     text = inspect.cleandoc(docstring) + "\n"
@@ -49,6 +51,9 @@ def complete(cls: Class) -> Class:
         return cls
     in_source[cls] = own
     prose, arguments = read(own)
+    # In the order of a reader's questions: what is it, what is the formula, what can I set, what
+    # does it expect. Nearest class first, so that what a class says of an argument wins over its
+    # bases.
     paragraphs = [MATHEMATICS.sub(_function_text, prose)]
     for base in cls.__mro__[1:]:
         if base.__module__.startswith("boxloss.") and vars(base).get("__doc__"):

@@ -170,6 +170,7 @@ def _balance(matched, real):
     dtype = ops.dtype_name(matched)
     is_matched = ops.greater(matched, 0.5 * ops.ones_like(matched))
     kinds = [ops.logical_and(real, kind) for kind in (is_matched, ops.logical_not(is_matched))]
+    # Over all replicas: the roots of parts do not add up to the root of the whole.
     counts = ops.stack([ops.sum(ops.cast(kind, dtype)) for kind in kinds])
     counts = ops.stop_gradient(ops.all_replicas_sum(counts))
     roots = ops.safe_sqrt(counts)

@@ -15,6 +15,7 @@ LOOKS = 3  # calls of a loss that are looked at
 MOST = 256  # boxes of a call
 FEWEST = 8  # real boxes from which anything is said
 
+# Weak: looking at a loss must not keep it alive. Not an attribute: that would be copied and saved.
 _LOOKED: weakref.WeakKeyDictionary = (
     weakref.WeakKeyDictionary()
 )  # loss -> [looks, matters warned of]
@@ -28,6 +29,7 @@ def look(loss, y_true, y_pred, mask=None):
     real = np.isfinite(true).all(-1) & np.isfinite(pred).all(-1) & (true != -1).any(-1)
     if mask is not None:
         real &= _flat(mask, 1)[:, 0].astype(bool)
+    # Only what will be counted is judged: padding may hold anything.
     true, pred = true[real], pred[real]
     zeros = int((true == 0).all(-1).sum())
     if zeros:
@@ -37,6 +39,7 @@ def look(loss, y_true, y_pred, mask=None):
             f"`y_true` has rows of zeros ({zeros} of {len(true)}), which count as real boxes: pad "
             "with -1 (`padded_batch(..., padding_values=-1.0)` in tf.data), or give a mask",
         )
+    # Shares of a handful of boxes mean nothing: one odd box of three would be a third.
     if len(true) < FEWEST:
         return
     for matter, message in _matters(loss.bounding_box_format, true, pred):
@@ -65,6 +68,7 @@ def _may_look(loss, *tensors):
     seen = _LOOKED.setdefault(loss, [0, set()])
     if seen[0] >= LOOKS or not all(map(_is_eager, tensors)):
         return False
+    # Counted even if nothing is found, so that a long eager loop is checked at its start only.
     seen[0] += 1
     return True
 

@@ -83,6 +83,8 @@ class LTRBL1Loss(BoxLoss):
             sides = zip(names, true, pred, (width, height) * 2, strict=True)
             return {name: ops.even_abs(p - t) * (share / unit) for name, t, p, unit in sides}
 
+        # A formula that is fused repeats numbers for every box; a size per image, (B, 1), it
+        # cannot.
         if isinstance(width, float):
             terms = box_terms(formula, y_true, y_pred, real)
         else:

@@ -74,5 +74,6 @@ class NWDLoss(OverlapLoss):
         super().__init__(**arguments)
         self.constant = checks.positive("constant", constant)
 
+    # In pixels the same shift costs less for a large object: `constant` says what is large.
     def pair_terms(self, pair: Pair) -> Terms:
         return measures.nwd_terms(pair, self.constant)

@@ -38,6 +38,8 @@ def _keep_hardest(errors, mask, fraction, count):
     # A NaN must reach the loss: it counts as the hardest.
     ranked = ops.where(ops.isnan(errors), ops.ones_like(errors) * float("inf"), errors)
     ranked = ops.where(mask, ranked, ops.ones_like(errors) * -float("inf"))
+    # The rank of each box is the argsort of the argsort. A threshold at the k-th error would keep
+    # too many where errors are equal; ranks keep exactly k, and ties keep the lower index.
     order = ops.argsort(-ranked, axis=-1)
     rank = ops.argsort(order, axis=-1)
     total = ops.sum(ops.cast(mask, dtype), axis=-1, keepdims=True)
@@ -144,9 +146,13 @@ class FocalWeighting(Mining):
         self.gamma = checks.non_negative("gamma", gamma)
 
     def mine(self, box_errors: Tensor, mask: Tensor) -> Mined:
+        # Weights are a choice of what to learn from. Differentiated, they would be one more way to
+        # lower the loss: making hard boxes rarer by making others harder.
         errors = ops.stop_gradient(box_errors)
         total = ops.sum(ops.cast(mask, ops.dtype_name(errors)), axis=-1, keepdims=True)
         mean = ops.sum(errors, axis=-1, keepdims=True) / ops.maximum(total, ops.ones_like(total))
+        # Divided by the mean first: a power of the errors themselves would change the scale of the
+        # loss with its unit, and overflow for pixels.
         ratio = ops.divide_or(errors, mean * ops.ones_like(errors), 1.0)
         weights = ops.safe_power(ratio, self.gamma) if self.gamma else ops.ones_like(ratio)
         return Mined(ops.where(mask, weights, ops.zeros_like(weights)), mask)

@@ -44,6 +44,8 @@ class ModifierLoss(OverlapLoss):
         if isinstance(base, str):
             from boxloss.losses.registry import get
 
+            # A base that is named shares format and image with the modifier; one that is given
+            # keeps its own, which is not used: the boxes arrive here in xyxy already.
             checks.one_of("base", base, self.bases)
             base = get(
                 base, bounding_box_format=self.bounding_box_format, image_shape=self.image_shape
@@ -54,6 +56,8 @@ class ModifierLoss(OverlapLoss):
                 f"`base` must be one of {known}, or a loss object of one. Received: base={base!r}"
             )
         self._base = base
+        # A modifier that leaves the penalties alone recovers what its base does; the classes below
+        # say what they lose. Descent of 200 starts per loss checks every one of these flags.
         self.recovers_disjoint = base.recovers_disjoint
         self.recovers_inverted = base.recovers_inverted
 

@@ -40,6 +40,8 @@ class OverlapLoss(BoxLoss):
         self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
     ) -> Errors:
         y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
+        # Levels exist for every loss, also where no coordinate has a cost of its own: pictures and
+        # tables show |d| in pixels then.
         residuals = difference(y_true, y_pred, real)
         shape = self.image_shape if image_shape is None else image_shape
         shape = checks.image_shape(shape) if isinstance(shape, list) else shape

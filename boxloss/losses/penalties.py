@@ -64,6 +64,8 @@ class MPDIoULoss(OverlapLoss):
 
     def __init__(self, **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
+        # The corners' distances are divided by the image's diagonal. Without its size the loss of
+        # boxes in pixels would be some 1e5 times too large, and nobody would see why.
         if self.image_shape is None and not boxes.is_relative(self.bounding_box_format):
             raise ValueError(
                 "`image_shape` must be (height, width) unless `bounding_box_format` is relative. "

@@ -35,11 +35,14 @@ def split_weight(sample_weight, lead, dtype):
     """
     if sample_weight is None:
         return None, None
+    # Widened first: a weight in float16 would turn the sums below into float16.
     weight = ops.widen(sample_weight, dtype)
     shape = ops.static_shape(weight)
     checks.sample_weight(shape, lead)
     if len(shape) < 2:
         return weight, None
+    # Ambiguous where N is 1. A column with one weight per image is what Keras' users write, and
+    # what some data pipelines make of (B,).
     if shape[1] == 1:
         return ops.squeeze(weight, axis=1), None
     return None, weight
@@ -61,6 +64,10 @@ def image_losses(
     or the positives; `counts_all` that the errors outside it are 0. `mined` (B, N) are mining
     weights; `image_share` (a scalar) is the share of images that mining keeps.
     """
+    # Weights are in no denominator: an image whose boxes all weigh 0.1 then has a tenth of the
+    # loss, as Keras' users expect of a weight. Dividing by the sum of weights would cancel a weight
+    # that all boxes of an image share. What mining keeps is in the denominator: dropped boxes do
+    # not exist for it.
     dtype = ops.dtype_name(box_errors)
     weighted = box_errors
     for weight in (mined, box_weight):
@@ -68,11 +75,14 @@ def image_losses(
             weighted = weighted * weight
     if counts_all:
         weighted, mask = one_loop.marked(weighted, mask)
+    # Outside the mask the errors are exactly 0 (the ladder filled padding before the arithmetic),
+    # so a plain sum is the sum over real boxes.
     sums = ops.sum(weighted, axis=-1)
     if normalizer == "none":
         return sums
     if not isinstance(normalizer, str):
         return sums / normalizer
+    # An image without boxes has s = 0; a denominator of at least 1 leaves 0 / 1 instead of 0 / 0.
     one = ops.ones_like(sums)
     count = one_loop.count(mask, dtype)
     if normalizer in ("image", "positives"):
@@ -81,6 +91,11 @@ def image_losses(
         return sums / (count if image_share is None else count * image_share)
     # "batch": one denominator for all images of all replicas, so that the mean over images is
     # the sum of errors over the number of boxes.
+    # Replicas. Each holds a part of the batch and computes its own loss; the strategy adds up their
+    # gradients. For N replicas to give the gradient of one, all must divide by the same number: the
+    # boxes of the whole batch, divided by the images of the whole batch, since Keras' mean divides
+    # by those again. Both sums travel in one all-reduce, because its price is the latency and not
+    # two numbers.
     both = ops.stack([ops.sum(count), ops.sum(one)])
     total, images = ops.unstack(ops.all_replicas_sum(both), 2)
     total = ops.maximum(total, ops.ones_like(total))
@@ -101,6 +116,9 @@ def reduce(values, image_weight, reduction):
         values = values * image_weight
     if reduction == "none":
         return values
+    # A mean over the values of this replica alone would be wrong where replicas hold batches of
+    # different sizes, as in the last step of an epoch: images of the smaller one would count more.
+    # Hence our own mean, over the values of all replicas.
     total = ops.sum(values)
     if reduction == "sum":
         return total
@@ -109,4 +127,5 @@ def reduce(values, image_weight, reduction):
     else:
         divisor = ops.sum(ops.ones_like(values))
     divisor = ops.all_replicas_sum(divisor)
+    # No images, or weights that are all 0: a mean of nothing is 0, with a gradient of 0.
     return ops.divide_or(total, divisor, 0.0)

@@ -39,12 +39,15 @@ OTHER_NAMES = {
     "crossentropy": "softmax",
     "softmaxcrossentropy": "softmax",
 }
+# Filled by the decorator when the file of a class is imported, so that files of losses that need
+# other losses (modifiers, sums) find them here without importing the whole package in a circle.
 _BY_NAME: dict[str, type[TensorLoss]] = {}
 
 
 def register(cls: Loss) -> Loss:
     """Make a loss class known by its `name`, here and to Keras, and its docstring complete."""
     _BY_NAME[str(cls.name)] = cls
+    # Under "boxloss>CIoULoss" in saved models, whatever file the class is in: files may move.
     register_with_keras = keras.saving.register_keras_serializable(package="boxloss")
     return register_with_keras(documentation.complete(cls))
 

@@ -47,6 +47,8 @@ class RotatedLoss(TensorLoss):
     def errors(
         self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
     ) -> Errors:
+        # An angle that differs by pi is the same box: unwrapped, the residual of a perfect box
+        # could be pi.
         residuals = rotated_pair.difference(y_true, y_pred)
         terms = self.pair_terms(rotated_pair.RotatedPair(y_true, y_pred))
         return Errors(terms, residuals, ops.even_abs(residuals))
@@ -80,6 +82,7 @@ class GWDLoss(RotatedLoss):
         self.function = checks.one_of("function", function, rotated.FUNCTIONS)
         self.tau = rotated.check_tau(tau)
         self.normalize = checks.flag("normalize", normalize)
+        # At d = 0 the published form 1 - 1 / (tau + f(0)) is not 0 unless tau is 1.
         self.minimum = 1.0 - 1.0 / self.tau
 
     def pair_terms(self, pair: rotated_pair.RotatedPair) -> Terms:
@@ -168,6 +171,8 @@ class KFIoULoss(RotatedLoss):
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, rotated.KFIOU_MODES)
         self.center_weight = checks.non_negative("center_weight", center_weight)
+        # Two equal Gaussians overlap by a third in the Kalman filter's measure, so the published
+        # loss is not 0 for equal boxes. Shifting it would change the numbers that people compare.
         self.minimum = math.log(3) if self.mode == "log" else math.exp(2 / 3) - 1
         self.recovers_disjoint = self.center_weight > 0
         # ln k is steep for a side near 0: 94 % arrive.

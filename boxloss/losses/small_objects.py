@@ -33,6 +33,8 @@ class SDLoss(OverlapLoss):
         **arguments: Unpack[BoxArguments],
     ) -> None:
         super().__init__(**arguments)
+        # The area decides how the terms are weighed, so this loss alone of the CIoU family has a
+        # unit.
         self.delta, self.largest_area = small_objects.check_sd(
             delta=delta, largest_area=largest_area
         )

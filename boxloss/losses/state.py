@@ -27,18 +27,32 @@ from boxloss.types import ArrayLike, Config, ImageShape, Tensor
 __all__ = ["GradientHistogram", "LossState", "MoveLossState", "RunningMean"]
 
 
+# Who owns the number that a loss learns from batch to batch? Tried, and why not:
+# - A variable of the loss. A Keras Loss is in no model: nothing saves it, `load_model` starts again
+#   from the initial value, and under JAX a variable outside the model cannot change in `fit`.
+# - A plain Python number, updated by a callback. The value would be compiled into the graph once.
+# - A variable that moves whenever the loss is called. Evaluation calls it too, so that validating
+#   twice would change the next training step.
+# So a layer holds the variable, the model tracks the layer, and `moving` is a second variable: a
+# flag in Python would be compiled in, too.
 class LossState(keras.layers.Layer):
     """One variable `value`, and `moving`: 1 while it may move, else 0."""
 
     def __init__(self, shape: tuple[int, ...], initial: float, name: str | None) -> None:
         super().__init__(trainable=False, dtype="float32", name=name)
+        # float32 for every dtype of the loss: a mean in float16 stands still once a step is below
+        # 2^-11 of it.
         self.value = self._variable("value", shape, keras.initializers.Constant(initial))
         self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
         self.built = True
+        # `_waits`: loaded, and nobody has said whether training goes on. See `from_config`.
         self._waits = self._warned = False
 
     def _variable(self, name, shape, initializer):
         arguments = {"name": name, "shape": shape, "initializer": initializer, "trainable": False}
+        # With MirroredStrategy each replica has a copy of the variable. Their new values are equal,
+        # because the sums behind them are all-reduced; "mean" keeps them so, where the default
+        # would refuse.
         if ops.KERAS_3:
             # All replicas assign the same: their mean.
             return self.add_weight(aggregation="mean", **arguments)
@@ -49,6 +63,8 @@ class LossState(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: Config) -> "LossState":
         """Of a saved loss: it stands until `start`."""
+        # A loaded model is mostly evaluated or used, which must not move what was learned. Training
+        # again needs a decision: `MoveLossState` takes it, or `start()`.
         state = super().from_config(config)
         state.stop()
         state._waits = True
@@ -63,11 +79,15 @@ class LossState(keras.layers.Layer):
         """Hold it (evaluation)."""
         self.moving.assign(0.0)
 
+    # Constant in the gradient: the state says how hard a box is, it is not a way to lower the loss.
     def read(self, dtype: str | None) -> Tensor:
         return ops.stop_gradient(ops.cast(ops.convert_to_tensor(self.value), dtype))
 
     def move_to(self, value: Tensor) -> None:
         """Assign `value`, unless it is stopped."""
+        # Assigning to a variable that JAX's `fit` does not know succeeds and is forgotten after the
+        # step. Silence would mean a constant running mean in every training, so it is an error; for
+        # a loaded layer, which stands still anyway, it is not.
         lost = self._would_be_lost()
         if lost and not self._waits:
             raise ValueError(
@@ -84,6 +104,8 @@ class LossState(keras.layers.Layer):
             )
         if lost:
             return
+        # value = old + share * (new - old) and not a branch on `moving`: in a compiled step the
+        # flag is a tensor, and assigning the old value costs nothing.
         old = self.read("float32")
         share = ops.cast(ops.convert_to_tensor(self.moving), "float32")
         value = ops.cast(ops.stop_gradient(value), "float32")
@@ -93,6 +115,8 @@ class LossState(keras.layers.Layer):
         """Whether this is JAX's `fit` or `evaluate` of a model that does not own the layer."""
         if ops.backend() != "jax":
             return False
+        # Keras' JAX trainer passes the variables of the model in and out of a stateless scope. The
+        # scope is the only place that knows them; `get_stateless_scope` has no public name.
         from keras.src.backend.common.stateless_scope import get_stateless_scope
 
         scope = get_stateless_scope()
@@ -108,6 +132,8 @@ class RunningMean(LossState):
         super().__init__((), checks.positive("initial", initial), name)
 
     def get_config(self) -> Config:
+        # The reason why a config holds numbers that were learned: `model.save` writes the compiled
+        # loss as its configuration, beside the weights of the layers that the model owns.
         # The current value: a loss that is saved with a compiled model starts again from it.
         return {"name": self.name, "initial": float(ops.convert_to_numpy(self.value))}
 
@@ -151,6 +177,7 @@ def states_of(loss):
             state = getattr(loss, "state", None)
             if isinstance(state, LossState) and all(state is not other for other in found):
                 found.append(state)
+            # Losses hold others in these two ways; a state that two of them share is found once.
             collect(getattr(loss, "losses", None))  # of a WeightedSum: (loss, weight)
             collect(getattr(loss, "loss", None))  # of a DecodedBoxLoss
 
@@ -174,6 +201,8 @@ class MoveLossState(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         super().set_model(model)
         self.states = self.states or tuple(states_of(getattr(model, "loss", None)))
+        # Setting an attribute of a model makes it track the layer. A layer that it has already,
+        # because two outputs share one loss or fit is called again, must not be set twice.
         owned = {id(variable) for variable in model.variables}
         for index, state in enumerate(self.states):
             if id(state.value) not in owned:
@@ -195,6 +224,8 @@ class MoveLossState(keras.callbacks.Callback):
         self._training = False
         self._stop()
 
+    # Validation inside `fit` arrives here as well, between two epochs of training: stopped before
+    # it, started after it, unless the training is over.
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._stop()
 
@@ -234,6 +265,9 @@ class StatefulLoss(TensorLoss):
         """One step of the state by this batch."""
         if self.state is None:
             return
+        # The errors are computed a second time here. Handing them out of the ladder would make the
+        # state an output of every loss, compiled or not; a compiler merges both where they are in
+        # one graph.
         y_true = boxes.known(y_true, self.true_shape)
         y_pred = boxes.known(y_pred, self.predicted_shape)
         y_true, y_pred = self.widen(y_true, y_pred)

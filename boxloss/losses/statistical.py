@@ -33,6 +33,7 @@ def _state(argument, value, cls):
 
 OUTLIERS = ("changed", "plain")
 
+# Weak, so that a warning keeps no loss alive; not an attribute, which would be copied and saved.
 _WARNED: weakref.WeakSet = weakref.WeakSet()
 
 
@@ -110,6 +111,9 @@ class WIoULoss(StatefulLoss, OverlapLoss):
         return weighted.wiou_terms(pair, mean, *arguments)
 
     def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
+        # The running mean of the paper is over batches. Means of replicas would count a replica
+        # with few boxes as much as one with many: sums and counts are added up over all of them,
+        # then divided once.
         pair = Pair(self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape))
         return self.moved_by(pair, real)
 
@@ -159,6 +163,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
     ) -> None:
         super().__init__(**arguments)
         self.mu, self.bins, self.momentum = density.check_ghm_r(mu=mu, bins=bins, momentum=momentum)
+        # The counts of one histogram are meant for one number of bins; others would be read off by
+        # one.
         if histogram is not None:
             self.state = _state("histogram", histogram, GradientHistogram)
             if self.state.bins != self.bins:
@@ -169,6 +175,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
         self.histogram = self.state
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        # Warned and not refused: a single batch, as in an evaluation, is a fair use of the fixed
+        # counts.
         if self.state is None and self.momentum > 0:
             _warn_once(
                 self,
@@ -182,6 +190,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
 
     def _counts(self, index, real):
         """Counts (bins,) to weigh by, and their number in this batch."""
+        # A mask of the index's shape that is True everywhere, made of a tensor: its shape may be
+        # unknown.
         counted = ops.equal(index, index)
         if real is not None:
             counted = ops.logical_and(counted, ops.expand_dims(real, -1))
@@ -197,6 +207,9 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
         errors = super().masked_errors(y_true, y_pred, real, image_shape)
         cost = errors.coordinate_errors
         dtype = ops.dtype_name(cost)
+        # The weight of a coordinate is the number of coordinates divided by those in its bin: one
+        # bin for a rare gradient makes it as loud as a crowd. It is constant in the gradient, as in
+        # the paper.
         index = density.bin_of(cost, self.mu, self.bins)
         counts, total = (ops.cast(x, dtype) for x in self._counts(index, real))
         cost = cost * density.density_weights(index, counts, total)

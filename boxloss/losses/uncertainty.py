@@ -45,11 +45,13 @@ class UncertaintyLoss(BoxLoss):
     def errors(
         self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
     ) -> Errors:
+        # Logarithms, because a network may predict any number and a variance must be above 0.
         y_pred, log_variance = y_pred[..., :4], y_pred[..., 4:]
         errors = self.coordinate_errors(y_pred - y_true, log_variance)
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         names = boxes.coordinate_names(self.bounding_box_format)
         terms = dict(zip(names, ops.unstack(errors * share, 4, axis=-1), strict=True))
+        # A spread has no residual; those of the four coordinates are in xyxy as for every loss.
         residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
         return Errors(terms, residuals, errors)
 
@@ -150,4 +152,5 @@ class DFLLoss(TensorLoss):
         sides = ops.unstack(errors * share, 4, axis=-1)
         terms = dict(zip(("left", "top", "right", "bottom"), sides, strict=True))
         left, top, right, bottom = ops.unstack(distribution.expected(logits) - y_true, 4, axis=-1)
+        # A longer distance to the left moves x1 to the left: the sign turns for left and top.
         return Errors(terms, ops.stack([-left, -top, right, bottom], axis=-1), errors)

@@ -64,6 +64,8 @@ class InterpIoULoss(OverlapLoss):
         self, *, alpha: float | Literal["dynamic"] = 0.98, **arguments: Unpack[BoxArguments]
     ) -> None:
         super().__init__(**arguments)
+        # "dynamic" or a number: both are kept as given, so that a saved loss is loaded as it was
+        # made.
         self.alpha = weighted.check_interpolation(alpha)
         # The interpolated box must overlap: (1 - alpha) of the distance is less than the size.
         self.recovers_disjoint = self.alpha == weighted.DYNAMIC or self.alpha >= 0.95

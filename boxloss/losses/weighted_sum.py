@@ -62,9 +62,13 @@ class WeightedSum(BoxLoss):
                     f"{member.name!r} with bounding_box_format={member.bounding_box_format!r}"
                 )
             self.losses.append((member, checks.non_negative("weight", weight)))
+        # Terms are named by their member; two of one name would overwrite each other. The same loss
+        # twice with other arguments needs a `name` of its own.
         names = [member.name for member, _ in self.losses]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`losses` must have different names. Received: {names!r}")
+        # The minimum of a sum is the sum of the minima where each is reached at equal boxes, which
+        # is what `minimum` says of a member. One member without a minimum leaves the sum without.
         minima = [member.minimum for member, _ in self.losses]
         if None not in minima:
             self.minimum = float(sum(w * m for (_, w), m in zip(self.losses, minima, strict=True)))
@@ -72,6 +76,7 @@ class WeightedSum(BoxLoss):
         self.recovers_inverted = any(member.recovers_inverted for member, _ in self.losses)
 
     @property
+    # Rows of -1 are padding as soon as one member could not compute them as boxes.
     def is_encoded(self) -> bool:
         return all(member.is_encoded for member, _ in self.losses)
 
@@ -123,8 +128,11 @@ class WeightedSum(BoxLoss):
             for name, term in part.terms.items():
                 terms[f"{member.name}/{name}"] = weight * term
             if isinstance(member, CoordinateLoss):
+                # Only coordinate losses: what overlap losses report as coordinate errors is |d|,
+                # which was not part of their cost and must not be added to what was.
                 scaled = weight * part.coordinate_errors
                 coordinates = scaled if coordinates is None else coordinates + scaled
+        # All members see the same boxes, so any of them has the residuals.
         residuals = parts[0].residuals
         if coordinates is None:
             coordinates = ops.even_abs(residuals)
