@@ -93,7 +93,7 @@ def assert_matches_equal(truth, results, iou_threshold=0.5):
                 wanted[number - 1] = (int(true), not ignored)
     sides = evaluation.Truth.of(truth)
     found = evaluation.Detections.of(results, sides)
-    matches = evaluation.match(sides, found, iou_threshold)
+    matches = evaluation.match(sides, found, iou_threshold, max_detections=100)
     got = {
         int(position): (0 if true < 0 else sides.annotation_ids[true], bool(used))
         for position, true, used in zip(found.position, matches.truth_of, matches.used, strict=True)
@@ -127,6 +127,46 @@ def test_detections_beyond_the_hundredth_of_a_class_do_not_count():
     ]
     assert_metrics_equal(truth, results)
     assert_matches_equal(truth, results)
+
+
+def dense(boxes):
+    """An image with so many boxes of one class, 4 apart, each found perfectly; another of few."""
+    places = [(i, 6.0 * (i % 40), 5.0 * (i // 40)) for i in range(boxes)]
+    truth = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "categories": [{"id": 1, "name": "grain"}, {"id": 2, "name": "stone"}],
+        "annotations": [
+            {"id": i + 1, "image_id": 1, "category_id": 1, "bbox": [x, y, 4, 3]}
+            for i, x, y in places
+        ],
+    }
+    truth["annotations"].append(
+        {"id": boxes + 1, "image_id": 2, "category_id": 2, "bbox": [3, 4, 20, 9]}
+    )
+    found = [
+        {**{key: a[key] for key in ("image_id", "category_id", "bbox")}, "score": 0.2 + i / 1000}
+        for i, a in enumerate(truth["annotations"])
+    ]
+    return truth, found
+
+
+def test_all_boxes_of_a_dense_image_are_in_the_table():
+    truth, found = dense(400)
+    rows = evaluation.error_table(truth, found, loss=None)
+    assert [row["kind"] for row in rows] == ["ok"] * 401
+    found[7]["bbox"] = [900, 900, 4, 3]
+    kinds = [row["kind"] for row in evaluation.error_table(truth, found, loss=None)]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"ok": 400, "miss": 1, "bkg": 1}
+
+
+def test_coco_s_limit_of_detections_is_reported_where_it_lowers_ap():
+    truth, found = dense(400)
+    assert evaluation.coco_metrics(truth, found)["AP"] < 0.7
+    sides = evaluation.Truth.of(truth)
+    assert evaluation.crowded(sides) == {"images": 1, "boxes": 300}
+    assert "300 boxes in 1 crowded images" in evaluation.crowded_lines(sides)[0]
+    sides = evaluation.Truth.of(dense(100)[0])
+    assert evaluation.crowded(sides)["images"] == 0 and evaluation.crowded_lines(sides) == []
 
 
 def test_bccd_metrics_and_matching_equal_pycocotools(bccd):

@@ -88,13 +88,15 @@ def _evaluate_results(args):
         title=f"Box errors of {pathlib.Path(args.detections).name}",
     )
     dropped = {**opened.dropped, "detections": report.dropped["detections"]}
-    show_pairing(report.told, [str(problem) for problem in opened.problems], dropped)
+    told = [*report.told, *evaluation.crowded_lines(opened.truth)]
+    show_pairing(told, [str(problem) for problem in opened.problems], dropped)
     metrics |= {
         "threshold": report.score_threshold,
         "n_images": len(opened.truth.images),
         "n_boxes": len(opened.truth),
         "dropped": dropped,
         "pairing": report.pairing,
+        "beyond_coco_limit": evaluation.crowded(opened.truth),
     }
     page = report.to_html(args.out / "explorer")
     report.to_csv(args.out / "boxes.csv")

@@ -13,7 +13,7 @@ from boxloss.evaluation.box_history import (
 from boxloss.evaluation.boxes_csv import write_boxes_csv
 from boxloss.evaluation.detections import Detections
 from boxloss.evaluation.matching import Matches, match
-from boxloss.evaluation.metrics import coco_metrics
+from boxloss.evaluation.metrics import coco_metrics, crowded, crowded_lines
 from boxloss.evaluation.opened import OpenTruth, open_truth
 from boxloss.evaluation.points import lost_points
 from boxloss.evaluation.row import Row
@@ -31,6 +31,8 @@ __all__ = [
     "add_history",
     "best_threshold",
     "coco_metrics",
+    "crowded",
+    "crowded_lines",
     "error_rows",
     "error_table",
     "lost_points",

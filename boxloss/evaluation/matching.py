@@ -10,14 +10,14 @@ from boxloss.evaluation.grouping import groups
 from boxloss.evaluation.truth import Truth
 from boxloss.tensors.overlap import pairwise_iou
 
-MAX_DETECTIONS = 100  # an image and class, as in COCO's evaluation
+COCO_LIMIT = 100  # detections per image and class that COCO's metrics count
 
 
 class Matches(NamedTuple):
     """truth_of: int (m,), the true box of each detection, -1 without. detection_of: int (n,), the
     reverse; of several detections in one crowd the last. iou: float64 (m,), with the matched box,
     else 0. used: bool (m,), False for detections that do not count: those on an ignored box and
-    those beyond the best `MAX_DETECTIONS` of their image and class."""
+    those beyond `max_detections`."""
 
     truth_of: np.ndarray
     detection_of: np.ndarray
@@ -25,11 +25,18 @@ class Matches(NamedTuple):
     used: np.ndarray
 
 
-def match(truth: Truth, detections: Detections, iou_threshold: float = 0.5) -> Matches:
+def match(
+    truth: Truth,
+    detections: Detections,
+    iou_threshold: float = 0.5,
+    max_detections: int | None = None,
+) -> Matches:
     """Match `Detections` to `Truth` as COCO does, class by class; gives `Matches`.
 
     Best scores choose first, each the free true box of its class that it overlaps most, if by
     `iou_threshold` or more; boxes that count go before ignored ones; a crowd stays free.
+    max_detections: only the best so many of each image and class count. COCO's metrics take 100;
+    None takes all, because a dense image holds more boxes than that.
     """
     good = isinstance(iou_threshold, numbers.Real) and not isinstance(iou_threshold, bool)
     if not good or not 0 < iou_threshold <= 1:
@@ -44,8 +51,9 @@ def match(truth: Truth, detections: Detections, iou_threshold: float = 0.5) -> M
     true_groups = groups(truth.image, truth.label)
     for key, rows in groups(detections.image, detections.label).items():
         rows = rows[np.argsort(-detections.score[rows], kind="stable")]
-        used[rows[MAX_DETECTIONS:]] = False
-        rows = rows[:MAX_DETECTIONS]
+        if max_detections is not None:
+            used[rows[max_detections:]] = False
+            rows = rows[:max_detections]
         true_rows = true_groups.get(key)
         if true_rows is None:
             continue

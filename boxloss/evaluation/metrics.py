@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from boxloss.evaluation.detections import Detections, DetectionsLike
+from boxloss.evaluation.grouping import groups
+from boxloss.evaluation.matching import COCO_LIMIT
 from boxloss.evaluation.truth import Truth, TruthLike
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
@@ -18,6 +20,8 @@ def coco_metrics(truth: TruthLike, detections: DetectionsLike) -> dict[str, floa
     any true box (no small boxes, say) is None. Boxes marked `ignore` are skipped as crowds are:
     finding one is neither right nor wrong; pycocotools reads that mark and does not use it. Boxes
     that a DataSet dropped for their size or place count as not found, as pycocotools counts them.
+    Only the 100 most confident detections of each image and class count, as in COCO's rules: where
+    an image holds more boxes of one class (see `crowded`), even perfect detections stay below 1.
     """
     truth = Truth.of(truth)
     detections = Detections.of(detections, truth)
@@ -75,6 +79,28 @@ def _mean(precision):
     """The mean where there are true boxes; COCO's evaluator writes -1 where there are none."""
     precision = precision[precision >= 0]
     return float(precision.mean()) if precision.size else None
+
+
+def crowded(truth: Truth) -> dict[str, int]:
+    """{"images": count, "boxes": count}: images with more boxes of a class than COCO's limit of
+    detections, and how many boxes are beyond it."""
+    counted = np.flatnonzero(~truth.ignored)
+    sizes = {
+        key: len(rows) for key, rows in groups(truth.image[counted], truth.label[counted]).items()
+    }
+    beyond = {key: size - COCO_LIMIT for key, size in sizes.items() if size > COCO_LIMIT}
+    return {"images": len({image for image, _ in beyond}), "boxes": sum(beyond.values())}
+
+
+def crowded_lines(truth: Truth) -> list[str]:
+    """A line for people where COCO's limit matters, none where it does not."""
+    found = crowded(truth)
+    if not found["images"]:
+        return []
+    return [
+        f"COCO's metrics count {COCO_LIMIT} detections per image and class: {found['boxes']} boxes "
+        f"in {found['images']} crowded images are beyond it and lower AP; the table counts all"
+    ]
 
 
 def _evaluator(truth, detections):
