@@ -18,6 +18,7 @@ from boxloss.cli import screen, tuning
 
 COMMANDS = (
     "make-synthetic",
+    "check",
     "train",
     "evaluate",
     "predict",

@@ -213,9 +213,13 @@ def _sources(args):
     return first, second
 
 
-def show(name, dataset):
-    """Lines for people: the summary of a data set and its problems."""
+def show(name, dataset, summary=None):
+    """Lines for people: what a data set holds, as `boxloss check` says it, and its problems."""
+    from boxloss.report import check
+
     print(f"{name}: {dataset.summary()}", file=sys.stderr)
+    for line in check.lines(summary or check.summarise(dataset)):
+        print(f"  {line}", file=sys.stderr)
     show_problems(dataset)
 
 
