@@ -26,7 +26,8 @@ EPILOG = """examples:
     --detections predictions.json --out results
 """
 
-FILES = ("config.json", "metrics.json", "boxes.csv", "detections.json", "explorer/index.html")
+# The page in explorer/ keeps a list of its own files.
+FILES = ("config.json", "metrics.json", "boxes.csv", "detections.json")
 
 
 def add_arguments(parser):
@@ -66,7 +67,7 @@ def evaluate_results(args):
     check_loss(args.loss)
     existing("annotations", args.annotations)
     existing("detections", args.detections)
-    with open_out(args, ("metrics.json", "boxes.csv", "explorer/index.html")):
+    with open_out(args, ("metrics.json", "boxes.csv")):
         return _evaluate_results(args)
 
 
