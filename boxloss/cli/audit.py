@@ -29,9 +29,9 @@ EPILOG = """examples:
 OUT then holds audit.csv (every annotation, the most suspicious first),
 index.html (the worst of them, with pictures) and corrected.json (the labels
 with the sure corrections made, as COCO; VOC and YOLO labels also as they came,
-in corrected/). The labels themselves are never changed. Detections must come from a
-detector that did not learn from these labels; without --detections, --folds
-trains one detector for each part of the images on the other parts.
+in corrected/). The labels themselves are never changed. Detections must come
+from a detector that did not learn from these labels; without --detections,
+--folds trains one detector for each part of the images on the other parts.
 """
 
 

@@ -7,7 +7,7 @@ from boxloss.cli.out import open_out, out_flags
 from boxloss.cli.pairing import DETECTIONS_HELP, TRUTH_HELP, add_pairing, pairing_of
 from boxloss.files import existing
 
-HELP = "Look at images and labels before training: counts, problems, pictures."
+HELP = "Look at images and labels before training: counts, pictures."
 EPILOG = """examples:
   boxloss check --images photos --annotations photos.json
   boxloss check --annotations data.yaml --part train --out check-train
