@@ -558,7 +558,7 @@ def test_ten_thousand_boxes_in_one_image_are_read(place):
         (
             {"annotations": "images"},
             "`annotations` must be a COCO .json file, a folder of VOC .xml files, a YOLO data.yaml "
-            "or a folder of YOLO .txt files (`format` tells which where the names do not). "
+            "or a folder of YOLO .txt files (`format` says which where the names do not). "
             "Received: annotations='images'",
         ),
         (

@@ -111,6 +111,13 @@ def coco_2017(root, part):
     write(root / "annotations" / f"captions_{word}.json", {"images": [], "annotations": []})
 
 
+def coco_beside(root, part):
+    word = {"train": "train", "valid": "val"}[part]
+    write(root / word / "a.png", PNG)
+    write(root / f"{word}.json", folders.coco())
+    write(root / "results.json", [{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}])
+
+
 def cvat_yolo(root, part):
     folder = root / f"obj_{part}_data"
     write(folder / "a.png", PNG)
@@ -136,6 +143,7 @@ EXPORTS = [
     roboflow_darknet,
     cvat_coco,
     coco_2017,
+    coco_beside,
     cvat_yolo,
     voc_devkit,
 ]

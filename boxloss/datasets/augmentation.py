@@ -22,8 +22,8 @@ class Augmentation:
 
     mosaic: probability that four pictures share the square, each in a window of its own.
     scale: the picture, fitted to the square, is scaled by a number between the two.
-    flip, vertical_flip: probability of a mirror image. Objects that stand (cars, people) are not
-    seen upside down, so `vertical_flip` is off unless asked for.
+    flip, vertical_flip: probability of a mirror image. Objects that stand upright
+    (cars, people) are not seen upside down, so `vertical_flip` is off unless asked for.
     colour: 0 leaves colours alone; brightness, contrast, saturation and tint vary by this share.
     min_visible: a box of which less than this share is left at a border is ignored, neither taught
     nor punished; with nothing left it is gone.

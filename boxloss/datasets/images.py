@@ -62,7 +62,7 @@ def decode(data):
     image = upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.orientation)
     if image.shape[:2] != (header.height, header.width):
         raise BadImageError(
-            "have the size that its header tells",
+            "have the size that its header says",
             f"{image.shape[1]} x {image.shape[0]}, header {header.width} x {header.height}",
         )
     return image

@@ -151,7 +151,7 @@ def guess(annotations):
     if found is None:
         raise ValueError(
             "`annotations` must be a COCO .json file, a folder of VOC .xml files, a YOLO data.yaml "
-            "or a folder of YOLO .txt files (`format` tells which where the names do not). "
+            "or a folder of YOLO .txt files (`format` says which where the names do not). "
             f"Received: annotations={str(annotations)!r}"
         )
     return found

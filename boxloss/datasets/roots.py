@@ -3,7 +3,7 @@
     Ultralytics   data.yaml with train and val
     Roboflow      train/, valid/, test/, each with `_annotations.coco.json`, XML or labels
     CVAT          annotations/instances_Train.json; obj_train_data/; Annotations/, JPEGImages/
-    COCO          annotations/instances_train2017.json, train2017/
+    COCO          annotations/instances_train2017.json, train2017/; or train.json, train/
     Label Studio  images/ with result.json, or with labels/ and classes.txt
 
 Only what lies below the root is used, wherever the paths inside these files lead.
@@ -193,11 +193,11 @@ def _annotations_in(folder):
 
 
 def _of_coco_files(root):
-    """annotations/instances_*.json, with the images in folders of the same names."""
+    """instances_*.json or train.json, val.json, with the images in folders of the same names."""
     parts = {}
     for folder in (root / "annotations", root / "Annotations", root):
         found = coco.files_in(folder) if folder.is_dir() else []
-        named = [path for path in found if path.name.startswith(COCO_PREFIX)]
+        named = [p for p in found if p.name.startswith(COCO_PREFIX) or part_of(p.stem)]
         for path in named or (found if len(found) == 1 else []):
             images = _images_of_coco(path)
             if images is not None:
