@@ -136,7 +136,7 @@ def test_on_jax_a_state_that_no_model_owns_is_refused():
 def test_counts_must_fit_the_bins():
     with pytest.raises(ValueError) as error:
         boxloss.GradientHistogram(bins=3, counts=[1.0, 2.0])
-    assert str(error.value) == "`counts` must be 3 numbers, one a bin. Received: 2 numbers"
+    assert str(error.value) == "`counts` must be 3 numbers, one per bin. Received: 2 numbers"
 
 
 # In the detector ----------------------------------------------------------------------------------

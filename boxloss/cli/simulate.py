@@ -220,5 +220,5 @@ def draw(results):
             result.loss, y_true, start, arguments=result.arguments, **chosen
         )
         ways[result.loss] = way[:, 0]
-    pictures["way.png"] = simulation.plot_ways(ways, y_true)
+    pictures["way.png"] = simulation.plot_trajectories(ways, y_true)
     return pictures

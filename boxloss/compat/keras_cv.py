@@ -2,7 +2,7 @@
 
 Kept: `bounding_box_format` in upper or lower case, relative boxes measured in units of the image;
 `IoULoss` and `GIoULoss` average the IoU over the axis `axis` *before* the loss is taken, so that
-"log" is -ln of a mean (`axis="no_reduction"` gives a number a box); `CIoULoss` gives a number a box
+"log" is -ln of a mean (`axis="no_reduction"` gives one per box); `CIoULoss` gives one per box
 and differentiates its alpha, unlike the paper; `SmoothL1Loss` averages the last axis, `FocalLoss`
 sums it.
 
@@ -105,7 +105,7 @@ class GIoULoss(_MeanOverlapLoss):
 
 @register
 class CIoULoss(_BoxLoss):
-    """1 - CIoU, one number a box."""
+    """1 - CIoU, one number per box."""
 
     def __init__(self, bounding_box_format: str, eps: float = 1e-7, **kwargs: Any) -> None:
         super().__init__(bounding_box_format, **kwargs)

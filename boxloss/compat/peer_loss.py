@@ -1,4 +1,4 @@
-"""The Keras loss that the classes of `compat` share: one number a box, Keras' own reduction."""
+"""The Keras loss that the classes of `compat` share: one number per box, Keras' own reduction."""
 
 import keras
 
@@ -9,7 +9,7 @@ REDUCTIONS = ("auto", "mean", "mean_with_sample_weight", "none", "sum", "sum_ove
 
 
 class PeerLoss(keras.losses.Loss):
-    """`call` gives a number a box, or whatever the library gives; Keras weighs and reduces it.
+    """`call` gives one number per box, or whatever the library gives; Keras weighs and reduces it.
 
     Args: reduction: Keras' names; "auto", which only Keras 2 knows, is "sum_over_batch_size". None
         is "none". name, dtype: as in Keras (Keras 2 has no dtype).

@@ -79,7 +79,7 @@ def sigmoid_focal_loss(
     gamma: float = 2,
     reduction: str = "none",
 ) -> Tensor:
-    """Focal loss of logits, one number an element: (...) and targets (...) from 0 to 1 to (...)."""
+    """Focal loss of logits (...) and targets (...) from 0 to 1: one number per element, (...)."""
     checks.non_negative("gamma", gamma)
     checks.same_shape(inputs=inputs, targets=targets)
     targets, inputs = floating(targets, inputs)

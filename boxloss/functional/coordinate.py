@@ -1,4 +1,4 @@
-"""Coordinate losses: one number a side, (..., 4), of the error d = y_pred - y_true.
+"""Coordinate losses: one number per side, (..., 4), of the error d = y_pred - y_true.
 
 They measure in the unit of the boxes (pixels, fractions of the image, encoded deltas): their
 thresholds are in that unit too. Gradients are 0 at d = 0.

@@ -19,7 +19,7 @@ __all__ = ["ddf_loss", "fgl_loss"]
 
 
 def bin_values(bins: int = 33, reg_scale: float = 4.0, up: float = 0.5) -> np.ndarray:
-    """The sides W(0) ... W(N) that the N + 1 bins stand for, float64 (bins,).
+    """The sides W(0) ... W(N) at the N + 1 bins, float64 (bins,).
 
     W(N/2) = 0 is the reference's edge; from there +-((u s + 1)^(2 i / (N - 2)) - 1) for i = 1 ...
     N/2 - 1, u = `up`, s = `reg_scale`, and +-2 u s at both ends. So the bins near the edge are fine

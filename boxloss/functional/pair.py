@@ -1,7 +1,7 @@
 """The geometry of a predicted and a true box, in units of the pair's own extent.
 
 Every overlap loss is written in these quantities, so that the rules that keep a loss finite and
-scale-free stand in one place:
+scale-free are in one place:
 
 - An inverted side (x2 < x1), predicted or true, is collapsed to its middle.
 - Lengths are divided by the longer side of the box that encloses both, rounded down to a power of

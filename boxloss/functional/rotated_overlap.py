@@ -33,7 +33,7 @@ def _mean_height(start, end, limit):
     low_inside, high_inside = _clip(low, limit), _clip(high, limit)
     above = ops.even_maximum(high, limit) - ops.even_maximum(low, limit)
     below = ops.even_minimum(high, -limit) - ops.even_minimum(low, -limit)
-    # The shares of the edge above, below and within; the middle of a level edge stands for all.
+    # The shares of the edge above, below and within; a level edge is judged by its middle.
     within = high_inside - low_inside
     middle = 0.5 * (low_inside + high_inside)
     flat = ops.less_equal(rise, 1e-18 * ops.ones_like(rise))

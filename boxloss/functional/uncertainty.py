@@ -1,4 +1,4 @@
-"""Losses of coordinates with a predicted spread: one number a side, (..., 4).
+"""Losses of coordinates with a predicted spread: one number per side, (..., 4).
 
 `a` is the logarithm of the predicted variance (Laplace: of its scale b), d = y_pred - y_true. The
 weight e^-a is finite for every a: beyond a = -30, a deviation of 3e-7, it goes on along its

@@ -85,7 +85,7 @@ class EnclosureArguments(Box3DArguments, total=False):
 
 
 class WholeSignature:
-    """Of a class: its constructor's signature with what its `**arguments` stand for.
+    """Of a class: its constructor's signature with the arguments that its `**arguments` takes.
 
     `help`, IPython and `inspect.signature` ask a class for its `__signature__`. An instance has
     none: the signature of a loss that is called is another.

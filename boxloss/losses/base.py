@@ -211,7 +211,18 @@ class TensorLoss(keras.losses.Loss):
         mask: ArrayLike | None = None,
         image_shape: ImageShape | None = None,
     ) -> Tensor:
-        return self._run("loss", y_true, y_pred, sample_weight, mask, image_shape)
+        value = self._run("loss", y_true, y_pred, sample_weight, mask, image_shape)
+        self.move(y_true, y_pred, mask, image_shape)
+        return value
+
+    def move(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> None:
+        """One step of the state by this batch, for losses that have one."""
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Image losses (B,), or masked box errors (B, N) with `box_reduction="none"`."""

@@ -60,7 +60,7 @@ def image_losses(
 ):
     """(B, N) errors, 0 at padding, to (B,) image losses.
 
-    `mask` (B, N) tells which boxes the denominators count: the real ones, those that mining kept,
+    `mask` (B, N) says which boxes the denominators count: the real ones, those that mining kept,
     or the positives; `counts_all` that the errors outside it are 0. `mined` (B, N) are mining
     weights; `image_share` (a scalar) is the share of images that mining keeps.
     """

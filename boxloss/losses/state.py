@@ -9,9 +9,9 @@ and does not move at all under JAX. So a layer owns it, and a model owns the lay
 The callback makes the model own the states of its losses, so that they are saved with its weights.
 A compiled `.keras` model holds their values with its losses as well: loaded, they are the same, and
 the callback makes the new model own them. A layer moves at every call of its loss until `stop()`;
-one that was loaded stands until the callback, or `start()`, lets it move, and warns of it.
+one that was loaded does not move until the callback, or `start()`, lets it, and warns of it.
 `loss.tensors(...)` never moves it. The sums run over all replicas. Where it could not move, on JAX
-in a model that does not own it, the loss raises; a loaded one stands there as well.
+in a model that does not own it, the loss raises; a loaded one does not move there either.
 """
 
 import warnings
@@ -62,7 +62,7 @@ class LossState(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: Config) -> "LossState":
-        """Of a saved loss: it stands until `start`."""
+        """The state of a saved loss: it does not move until `start`."""
         # A loaded model is mostly evaluated or used, which must not move what was learned. Training
         # again needs a decision: `MoveLossState` takes it, or `start()`.
         state = super().from_config(config)
@@ -154,7 +154,7 @@ class GradientHistogram(LossState):
         if counts is not None:
             if len(counts) != bins:
                 raise ValueError(
-                    f"`counts` must be {bins} numbers, one a bin. Received: {len(counts)} numbers"
+                    f"`counts` must be {bins} numbers, one per bin. Received: {len(counts)} numbers"
                 )
             self.value.assign([checks.non_negative("counts", float(x)) for x in counts])
 
@@ -242,18 +242,6 @@ class StatefulLoss(TensorLoss):
     @property
     def is_pure(self) -> bool:
         return self.state is None
-
-    def __call__(
-        self,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        image_shape: ImageShape | None = None,
-    ) -> Tensor:
-        value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
-        self.move(y_true, y_pred, mask, image_shape)
-        return value
 
     def move(
         self,

@@ -84,18 +84,6 @@ class WeightedSum(BoxLoss):
     def is_pure(self) -> bool:
         return all(getattr(member, "is_pure", True) for member, _ in self.losses)
 
-    def __call__(
-        self,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        image_shape: ImageShape | None = None,
-    ) -> Tensor:
-        value = super().__call__(y_true, y_pred, sample_weight, mask, image_shape)
-        self.move(y_true, y_pred, mask, image_shape)
-        return value
-
     def move(
         self,
         y_true: Tensor,
@@ -105,8 +93,7 @@ class WeightedSum(BoxLoss):
     ) -> None:
         """One step of the states of the members that have one."""
         for member, _ in self.losses:
-            if hasattr(member, "move"):
-                member.move(y_true, y_pred, mask, image_shape)
+            member.move(y_true, y_pred, mask, image_shape)
 
     def masked_errors(
         self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None

@@ -2,7 +2,8 @@
 
 Boxes all around a target are moved by a loss's gradient, step by step, and the errors are summed.
 `simulate(loss, ...)` runs it, `trajectory` follows chosen boxes, `descent_direction` gives the
-gradient that moves them, `plot_curves`, `plot_surface` and `plot_ways` draw it (matplotlib).
+gradient that moves them; `plot_curves`, `plot_surface` and `plot_trajectories` draw it
+(matplotlib).
 
     result = boxloss.simulation.simulate("giou", points="vogel50")
     result.errors[-1]          # what is left after 200 steps
@@ -14,7 +15,7 @@ which the first paper's own code does not use.
 """
 
 from boxloss.simulation.cases import PROTOCOLS, case, point_set
-from boxloss.simulation.plots import plot_curves, plot_surface, plot_ways
+from boxloss.simulation.plots import plot_curves, plot_surface, plot_trajectories, plot_ways
 from boxloss.simulation.run import (
     Result,
     default_arguments,
@@ -31,6 +32,7 @@ __all__ = [
     "descent_direction",
     "plot_curves",
     "plot_surface",
+    "plot_trajectories",
     "plot_ways",
     "point_set",
     "simulate",

@@ -1,6 +1,6 @@
 """The cases of the regression simulation: point sets, targets, anchors.
 
-At every point stand 49 anchors (7 areas, 7 shapes) and each is moved to each of 7 targets, which
+At every point are 49 anchors (7 areas, 7 shapes), and each is moved to each of 7 targets, which
 share one centre: 343 cases a point.
 """
 

@@ -45,7 +45,7 @@ def _panels(count, size):
 def plot_curves(results: Sequence[Result], title: str | None = None) -> "Figure":
     """The share of the first error that is left, and the mean 1 - IoU, at every step.
 
-    `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest stand
+    `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest are
     first in the legend.
     """
     figure = _figure(10, max(4.2, 0.19 * len(results)))  # room for the legend
@@ -85,12 +85,12 @@ def plot_surface(results: Sequence[Result], step: int = -1) -> "Figure":
     return figure
 
 
-def plot_ways(
+def plot_trajectories(
     ways: Mapping[str, np.ndarray],
     y_true: ArrayLike,
     steps: Sequence[int] = (0, 5, 10, 20, 50, 100, -1),
 ) -> "Figure":
-    """The way of one box as a strip: a row a loss, a panel a step.
+    """The trajectory of one box: one row per loss, one panel per step.
 
     `ways`: loss name -> (K + 1, 4) in xyxy, see `trajectory`; `y_true` (4,). Returns a Figure.
     """
@@ -110,6 +110,9 @@ def plot_ways(
     for axis, step in zip(grid[0], steps, strict=True):
         axis.set_title(f"step {range(len(way))[step]}", fontsize=8)
     return figure
+
+
+plot_ways = plot_trajectories  # its name in earlier versions
 
 
 def _rectangle(axis, box, **line):

@@ -23,7 +23,7 @@ DTYPES = ("float32", "float64")
 def default_arguments(name: str, protocol: str = "zheng") -> dict[str, Any]:
     """What the simulation gives a loss whose own defaults mean pixels of an image.
 
-    mpdiou, ltrb_l1: the field that holds the disc stands for the image. nwd: `constant` is the mean
+    mpdiou, ltrb_l1: the image is the field that holds the disc. nwd: `constant` is the mean
     size of the objects, here the square root of the targets' area. sd: the largest small object has
     twice the targets' area.
     """

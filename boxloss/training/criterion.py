@@ -118,7 +118,7 @@ class Criterion:
 
         target: the `Assignment`. predicted (B, A, 4) in pixels.
         """
-        if hasattr(self.loss, "move"):
+        if not self.loss.is_pure:
             self.loss.move(*self._in_unit(target, predicted, strides)[:2])
 
     def _in_unit(self, target, predicted, strides):
