@@ -7,6 +7,7 @@ import sys
 import import_time
 import numpy as np
 import pytest
+from only_backend import alone
 
 from boxloss import __version__, cli
 from boxloss.cli import doctor
@@ -73,6 +74,14 @@ def test_it_works_where_no_backend_does():
     assert result["backend"] is None and result["devices"] == []
     assert "ModuleNotFoundError" in result["problem"] or "ImportError" in result["problem"]
     assert "backend  none: " in done.stderr
+
+
+@pytest.mark.slow(40)
+def test_where_only_jax_is_installed_everything_takes_it(tmp_path):
+    """KERAS_BACKEND is not set: the import line, a loss, and doctor."""
+    result = alone("jax", tmp_path)
+    assert result["backend"] == "jax" and result["problem"] is None
+    assert result["jobs"]["a loss"] == [] and "tensorflow" in result["jobs"]["export as ONNX"]
 
 
 @pytest.mark.slow(30)

@@ -260,7 +260,7 @@ def test_what_does_not_decide_the_weights_may_change(shapes, tmp_path):
 
 def test_a_run_without_its_config_is_not_resumed(shapes, tmp_path):
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(ValueError, match="config.json: file must tell with what the run began"):
+    with pytest.raises(ValueError, match="config.json: file must say with what the run began"):
         check_resumed(tmp_path, config_of(*shapes, Options(**TINY)))
 
 

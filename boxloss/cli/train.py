@@ -253,7 +253,7 @@ def check_backend(wanted):
 
 def run(args):
     clock = Clock()
-    # Importing a backend takes seconds: whatever can be wrong without one is looked at before.
+    # Importing a backend takes seconds: what can be wrong without one is looked at before.
     options = options_of(args)
     train_set, validation_set = load_sets(args)
     check_backend(args.backend)

@@ -12,7 +12,8 @@ from boxloss.types import Found, Pictures
 
 # What reaches NMS of one image, by score: enough for 100 detections an image, COCO's limit.
 CANDIDATES = 1000
-VOTERS_SCORE = 0.001  # what votes on the place of a box, whatever may be told of
+# Lowest score whose box still votes on the place of others; independent of `score_threshold`.
+VOTERS_SCORE = 0.001
 
 
 def detect(

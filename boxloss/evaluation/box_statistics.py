@@ -46,6 +46,7 @@ class BoxHistory:
         state["square_error"][measured] += apart * (error - state["mean_error"][measured])
         for name, value in (("mean_score", score), ("mean_iou", iou)):
             state[name][measured] += (value - state[name][measured]) / n
+        # A box that was seen without a location that answers for it counts as not found.
         found = np.zeros(len(seen), bool)
         found[measured] = (iou >= FOUND_IOU) & (right >= 0.5)
         state["found"] += found

@@ -8,6 +8,10 @@ import numpy as np
 from boxloss.files import write_atomically
 from boxloss.tensors import ops
 
+# An .npz file and not Keras' own saving: that keeps layers and optimizer, but not the state of the
+# metrics, and the image losses and sums per box of a broken epoch would be lost. numpy reads it
+# without pickle.
+
 
 def variables_of(model):
     """Every variable that a step changes, in a fixed order: also seeds and metrics."""
@@ -40,6 +44,8 @@ def read(path):
 
 def restore(path, model, values):
     """Put `values` into the model, its optimizer and its metrics (all built)."""
+    # Variables are known by their order alone, which the options of the run decide: config.json is
+    # compared before (`folder.check_resumed`).
     variables = variables_of(model)
     shapes = [tuple(variable.shape) for variable in variables]
     if [value.shape for value in values] != shapes:

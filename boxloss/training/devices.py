@@ -7,6 +7,14 @@ import keras
 
 from boxloss.tensors import ops
 
+# Replicas. On TensorFlow each device runs the step on its part of the batch with its own copy of
+# the variables, and Keras sums the gradients. Two things are then not those of one device: the
+# batch normalisation, which knows its own part alone, and sums over a batch. The criterion divides
+# by sums within an image, never within a batch, so that its gradient is exact, and the sums per box
+# add up over the replicas. On JAX there is one program over a sharded batch, and nothing differs
+# but the order of additions. docs/detector.md has the comparison with one device. Keras 3's `fit`
+# does not run under MultiWorkerMirroredStrategy, so that several hosts need a program of their own.
+
 
 def scope(count):
     """The context in which a run over `count` devices is built and trained.

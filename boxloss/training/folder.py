@@ -43,6 +43,7 @@ def prepare_folder(out, resume):
     out = pathlib.Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        # One byte fits nearly everywhere; a full disk shows with a megabyte.
         with tempfile.TemporaryFile(dir=out) as file:
             file.write(bytes(2**20))
     except OSError as error:
@@ -63,12 +64,12 @@ def check_resumed(out, config):
     path = out / "config.json"
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        # A newer version may know options that the run did not.
+        # A newer version may know options that the run did not: those of before are compared.
         before, now = (_deciding(found) for found in (before, json.loads(json.dumps(config))))
         other = {name: value for name, value in before.items() if now.get(name, value) != value}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"{path}: file must tell with what the run began. Received: {error}"
+            f"{path}: file must say with what the run began. Received: {error}"
         ) from None
     if other:
         received = ", ".join(

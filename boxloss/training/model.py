@@ -58,6 +58,8 @@ class TrainingModel(keras.Model):
         self.box_errors = BoxErrors(box_count) if box_count else None
         # The model owns them: they are in its checkpoints.
         self.loss_states = states_of(criterion.loss)
+        # The parts are built; `fit` would else call the model once with symbols to learn its
+        # shapes.
         self.built = True
 
     def call(self, images, training=None):
@@ -71,6 +73,8 @@ class TrainingModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         y = y | {"ignore": ops.cast(y["ignore"], "bool")}
         costs = self.costs(x, y, y_pred)
+        # Here and not in `train_step`: this is the one place that all backends call in their own
+        # compiled step, with the predictions that the gradient is taken of.
         if training:
             self.image_losses.update_state(y["index"], costs.parts)
             if self.box_errors is not None:
@@ -85,6 +89,8 @@ class TrainingModel(keras.Model):
         """(B,) weights, or None; hard images are chosen before other weights act."""
         if self.mining is None:
             return sample_weight
+        # Mining of boxes serves for images: an image is a row of one box, and the kept share of
+        # images is divided out, so that the scalar stays a mean over those that count.
         losses = ops.expand_dims(costs.image_losses, -1)  # one "box" an image
         mined = self.mining.mine(losses, ops.ones_like(losses, dtype="bool"))
         weights = mined.weights[:, 0]

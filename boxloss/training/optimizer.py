@@ -57,8 +57,11 @@ class FlatAdam(keras.optimizers.Optimizer):
         )
         if not self.built:
             self.build(variables)
+        # A variable without a gradient (a head that the batch did not reach) keeps its place in the
+        # vector with zeros, or every slice behind it would be another variable's.
         gradient = _flat([_or_zeros(g, v) for g, v in zip(grads, variables, strict=True)])
         gradient = ops.all_replicas_sum(gradient)
+        # One norm over all weights: clipping each by itself would turn the direction of the step.
         norm = ops.sqrt(ops.sum(ops.square(gradient)))
         gradient = gradient * (self.clip / ops.maximum(norm, self.clip))
         weights = self._step(gradient, _flat(variables))
@@ -80,6 +83,8 @@ class FlatAdam(keras.optimizers.Optimizer):
         unbiased = mean / (1.0 - ops.power(self.beta_1, step))
         spread = ops.sqrt(square / (1.0 - ops.power(self.beta_2, step)))
         decays = ops.convert_to_tensor(self._decays)  # PyTorch moves no array to its device
+        # Decay acts on the weights and not through the moments (AdamW): there a large gradient
+        # would shrink it.
         weights = weights * (1.0 - rate * self.decay * decays)
         weights = weights - rate * unbiased / (spread + self.epsilon)
         # In the first steps the average follows closely, or it would remember the random start.

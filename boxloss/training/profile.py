@@ -63,6 +63,8 @@ def profile(model, batches, step_seconds):
     are at least 0 and sum to 1 where no step of the run was faster than one on data at hand.
     """
     variables = checkpoint.variables_of(model)
+    # The timed steps train on: without putting the variables back the run would end with a model
+    # that is not the one it evaluated.
     saved = [ops.numpy_of(variable) for variable in variables]
     batch = batches[0]
     at_hand = _median_step(model, batch)
@@ -71,7 +73,7 @@ def profile(model, batches, step_seconds):
     bare = _median_step(free, batch)
     for variable, value in zip(variables, saved, strict=True):
         variable.assign(value)
-    # The first steps of a run compile; without enough others nothing was waited for that we know.
+    # The first steps compile. If too few follow, report no waiting time.
     real = statistics.median(step_seconds[WARM:] or [at_hand])
     real = max(real, at_hand)
     return {

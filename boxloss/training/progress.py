@@ -17,6 +17,15 @@ from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
 from boxloss.training.readable import check_readable, results_of
 
+# How a run is resumed bit for bit. A step depends on the weights, the optimizer, the state of the
+# metrics, the order of the images, their augmentation and the learning rate. The first three are
+# variables and lie in the checkpoint. Order and augmentation are drawn from (seed, epoch, position)
+# alone, and the rate from the number of the step, so that a position is all that they need: no
+# generator has a state that a kill could lose. The checkpoint is written after a step and renamed
+# into place, so there is always a whole one, and what came after it is done once more in the same
+# way. The model is restored in `on_epoch_begin` and not before: `fit` resets the metrics until
+# then, and the image losses of a broken epoch would begin anew.
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the run was saved."""
@@ -87,7 +96,7 @@ class Progress(keras.callbacks.Callback):
         """Write model.keras anew, with the averaged weights of the last checkpoint."""
         if self._pending is not None:  # a run that is over: no epoch has restored it
             checkpoint.restore(self._pending[0], model, self._pending[1])
-        with averaged(model):
+        with AveragedWeights(model):
             save_detector(model.detector, self.run / "model.keras")
 
     # Keras' calls ---------------------------------------------------------------------------------
@@ -132,6 +141,8 @@ class Progress(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = rate
 
     def on_train_batch_end(self, batch, logs=None):
+        # Adam divides by its second moment, so one NaN is in every weight after the next step. The
+        # last checkpoint is from before, and stays.
         if not math.isfinite(logs["loss"]):
             raise NonFiniteLoss(self._explain())
         if self.unreadable:
@@ -173,13 +184,17 @@ class Progress(keras.callbacks.Callback):
         last = epoch + 1 == self.options.epochs
         if (epoch + 1) % self.options.evaluation_interval and not last:
             return
-        with averaged(self.model):
+        # The average of the last weights is a better detector than any of them: near the end they
+        # circle around a minimum, and their mean lies inside (Polyak & Juditsky 1992).
+        with AveragedWeights(self.model):
             detector = self.model.detector
             results = results_of(detector, self.validation)
             metrics = evaluation.coco_metrics(self.validation, results)
             logs |= {f"val_{k}": math.nan if v is None else v for k, v in metrics.items()}
             save_detector(detector, self.run / "last.keras")
             found, best = metrics["AP"] or 0.0, self.position["best"]
+            # The later of two equal ones: on small sets AP is 0 for many epochs, and the first
+            # model would stay the best of them.
             if best is None or found >= best:
                 self.position |= {"best": found, "worse": 0}
                 save_detector(detector, self.run / "model.keras")
@@ -249,7 +264,7 @@ def tensorboard_writer(folder):
     return Writer(str(folder))
 
 
-class averaged:
+class AveragedWeights:
     """Within the block the model has the moving averages of its weights."""
 
     def __init__(self, model):

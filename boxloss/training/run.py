@@ -100,7 +100,7 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
 
 
 def _stopped(out, error):
-    """What to tell when a file could not be written or read in the middle of a run."""
+    """The message where a file could not be written or read in the middle of a run."""
     kept = out / CHECKPOINT
     return (
         f"{error.filename or out}: file must be readable and writable throughout the run. "
@@ -132,6 +132,8 @@ def build(train_set, options):
     optimizer = adam(
         options.learning_rate,
         weight_decay=options.weight_decay if options.optimizer == "adamw" else 0.0,
+        # The average reaches over a twentieth of the run: longer and it remembers bad weights,
+        # shorter and it is the last weights.
         average=1 - 1 / max(10, min(500, steps / 20)),
     )
     optimizer.build(model.trainable_variables)
@@ -215,6 +217,7 @@ def finish(model, out, validation_set, options, progress, batches):
 def evaluate(detector, dataset, out, loss="ciou"):
     """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
     results = results_of(detector, dataset)
+    # The results have the ids of this very set: pairing must not guess.
     truth = evaluation.Truth.of(dataset)
     found = evaluation.Detections.of(results, truth, pair_images="id", pair_classes="id")
     metrics = evaluation.coco_metrics(truth, found)
