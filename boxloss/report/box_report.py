@@ -9,6 +9,7 @@ import numpy as np
 
 from boxloss import evaluation
 from boxloss.evaluation.detections import DetectionsLike
+from boxloss.evaluation.objects import coco_of_objects
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.truth import TruthLike
 from boxloss.files import write_atomically
@@ -162,6 +163,41 @@ class BoxReport:
                 },
                 part,
             ),
+        )
+
+    @classmethod
+    def from_detections(
+        cls,
+        truth: Any,
+        detections: Any,
+        images: PathLike | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        loss: "str | BoxLoss | None" = "ciou",
+        iou_threshold: float = 0.5,
+        score_threshold: float | None = None,
+        title: str = "Box errors",
+    ) -> "BoxReport":
+        """From truth and detections that a program holds; no other library is imported.
+
+        truth, detections: {file name: boxes of that image}, a list in one order of images, or a
+            pandas table with one row per box (columns file_name, x1, y1, x2, y2, class, score).
+            The boxes of an image are a supervision.Detections, or a dict of arrays or tensors with
+            boxes (n, 4) xyxy in pixels, labels and, for detections, scores, as torchvision has.
+        images: the folder of the files, for pictures. class_names: names of labels 0, 1, ....
+        Other arguments as in `from_coco`.
+        """
+        content, results = coco_of_objects(truth, detections, class_names)
+        return cls.from_coco(
+            content,
+            results,
+            images,
+            loss=loss,
+            iou_threshold=iou_threshold,
+            score_threshold=score_threshold,
+            title=title,
+            pair_images="id",
+            pair_classes="id",
         )
 
     @classmethod
