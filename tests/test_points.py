@@ -39,6 +39,19 @@ def test_points_are_tides_on_real_images(bccd):
     assert points == pytest.approx(TIDE_OF_BCCD, abs=0.001)
 
 
+def test_four_hundred_right_boxes_in_one_image_lose_nothing():
+    boxes = [[12.0 * (i % 20), 9.0 * (i // 20), 10.0, 7.0] for i in range(400)]
+    shared = {"image_id": 5, "category_id": 3}
+    truth = {
+        "images": [{"id": 5, "file_name": "dense.png", "width": 300, "height": 200}],
+        "categories": [{"id": 3, "name": "bee"}],
+        "annotations": [{"id": i, **shared, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    results = [{**shared, "bbox": box, "score": 0.9 - i / 1e3} for i, box in enumerate(boxes)]
+    points = evaluation.lost_points(truth, results)
+    assert points == {"AP": 100.0, **dict.fromkeys(evaluation.KINDS[1:], 0.0)}
+
+
 @pytest.mark.parametrize("share", [0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1])
 def test_rows_at_a_threshold_are_those_without_the_detections_below_it(scene, share):
     truth, detections, results, matches = scene

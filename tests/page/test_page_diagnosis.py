@@ -337,6 +337,23 @@ def test_half_the_width_print_and_forced_colours_keep_everything_readable(
     assert bar.evaluate("(e) => getComputedStyle(e).backgroundColor") != "rgba(0, 0, 0, 0)"
 
 
+def test_four_hundred_right_boxes_of_one_class_in_one_image_are_all_found(open_page, tmp_path):
+    shared = {"image_id": 5, "category_id": 3}
+    boxes = [[12.0 * (i % 20), 9.0 * (i // 20), 10.0, 7.0] for i in range(400)]
+    truth = {
+        "images": [{"id": 5, "file_name": "dense.png", "width": 300, "height": 200}],
+        "categories": [{"id": 3, "name": "bee"}],
+        "annotations": [{"id": i, **shared, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    results = [{**shared, "bbox": box, "score": 0.9 - i / 1e3} for i, box in enumerate(boxes)]
+    BoxReport.from_coco(truth, results, loss=None).to_html(tmp_path)
+    page = open_page("page", "", tmp_path)
+    assert "Every box is found and no box is false." in page.locator("#sentences").inner_text()
+    page.click("#tab-boxes")
+    assert page.locator('[data-chip="kinds:ok"] small').inner_text() == "400"
+    assert count(page) == 400
+
+
 def test_tabs_and_the_skip_link_work_by_keyboard(open_page, folders):
     page = open_page("page", "", folders[0] / "compared")
     page.keyboard.press("Tab")
