@@ -450,6 +450,27 @@ def test_what_is_left_out_is_counted_and_told(tmp_path, capsys):
     assert page_data(tmp_path / "page" / "index.html")["dropped"] == wanted
 
 
+def test_suspected_labels_are_on_every_row_of_their_box(tmp_path):
+    truth, results = coco_files(tmp_path, pictures=False)
+    report = boxloss.BoxReport.from_coco(truth, results, loss=None, score_threshold=0.5)
+    suspect = next(row for row in report.rows if row["annotation_id"] == 12)
+    suspect = evaluation.Row.of(
+        {**suspect, "suspicion": 3.5, "suspected": "edge", "correction": "move"}
+        | {"corrected_class": "dog", "corrected_category_id": 9}
+        | {f"corrected_{side}": 1.5 for side in ("x1", "y1", "x2", "y2")}
+    )
+    unknown = evaluation.Row.of({**suspect, "annotation_id": 999})
+    assert report.add_labels([suspect, unknown]) == 1
+    data = page_data(report.to_html(tmp_path / "page"))
+    rows, said = data["rows"], data["proposal"]["suspected"]
+    about = [
+        own and number == 12 for own, number in zip(rows["own"], rows["annotation"], strict=True)
+    ]
+    assert sum(about) > 1  # there are rows of other thresholds too
+    assert [name == "edge" for name in said] == about
+    assert data["extra"]["suspicion"][about.index(True)] == 3.5
+
+
 def test_explore_adds_what_a_run_tells_of_its_boxes(tmp_path, capsys):
     from boxloss.cli import main
 
