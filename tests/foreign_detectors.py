@@ -80,8 +80,12 @@ def vision_targets():
     ]
 
 
-# RoI align is slow in Python: few proposals.
-FEW = {"rpn_post_nms_top_n_train": 20, "box_batch_size_per_image": 16}
+# Suppression and RoI align are slow in Python: few proposals.
+FEW = {
+    "rpn_pre_nms_top_n_train": 50,
+    "rpn_post_nms_top_n_train": 20,
+    "box_batch_size_per_image": 16,
+}
 
 
 def vision(name, key, box_loss=None, **arguments):

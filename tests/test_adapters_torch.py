@@ -47,7 +47,8 @@ DETECTORS = {
     "rt_detr": ("transformers", ("giou", {})),
     "d_fine": ("transformers", ("giou", {})),
 }
-OTHERS = ("iou", "giou", "siou", "eiou", "wiou", "piou", "focaler_iou", "mpdiou")
+# Not WIoU: its value follows a running mean, and may rise while boxes get better.
+OTHERS = ("iou", "siou", "eiou", "diou", "piou", "focaler_iou")
 ROTATED = ("gwd", "kld", "kfiou", "rotated_iou", "rotated_giou", "probiou")
 
 
@@ -110,7 +111,7 @@ def trained(detector, steps=10):
 def few(detector):
     """Six losses other than the built-in one."""
     losses = ROTATED if "obb" in detector else OTHERS
-    return [name for name in losses if name != DETECTORS[detector][1][0]][:6]
+    return [name for name in losses if name != DETECTORS[detector][1][0]]
 
 
 @pytest.mark.parametrize(
