@@ -140,7 +140,7 @@ def real_run(tmp_path_factory):
     options = Options(image_size=64, epochs=1, batch_size=4, augment=False)
     data = {"images": str(folder / "data" / "images"), "format": None, "val_images": None}
     data |= {"annotations": str(folder / "data" / "annotations.json"), "val_annotations": None}
-    data |= {"val_fraction": 0.2, "voc_one_based": False, "follow_links": False}
+    data |= {"val_fraction": 0.2, "voc_one_based": False, "follow_links": False, "group_by": None}
     training.train(train_set, held, options, folder / "run", verbose=0, data=data)
     return folder / "run"
 

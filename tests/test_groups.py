@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from boxloss.datasets import groups
+from boxloss.datasets.record import _whole_groups
 
 NAMES = ["Town01_02.jpg", "Town01_04.jpg", "Town02_02.jpg", "a/Town03_9.jpg"]
 
@@ -66,3 +67,13 @@ def test_a_thumbnail_is_the_mean_of_each_tile():
     rows, columns = (np.linspace(0, side, 17).astype(int) for side in (37, 50))
     tile = picture[rows[3] : rows[4], columns[9] : columns[10]]
     np.testing.assert_allclose(small[3, 9], tile.mean())
+
+
+@pytest.mark.parametrize("fraction, least, most", [(0.2, 5, 20), (0.5, 20, 45), (0.9, 40, 59)])
+def test_a_split_takes_whole_groups(fraction, least, most):
+    names = [f"drive{i % 12}" for i in range(60)]
+    validate = _whole_groups(names, fraction)
+    chosen = {name for name, held in zip(names, validate, strict=True) if held}
+    assert least <= sum(validate) <= most and sum(validate) == 5 * len(chosen)
+    with pytest.raises(ValueError, match="two groups or more to divide. Received: 1"):
+        _whole_groups(["one"] * 9, fraction)

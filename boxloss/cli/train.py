@@ -26,7 +26,7 @@ explorer/index.html. The metrics are printed to stdout as one JSON object.
 """
 DATA_FLAGS = (
     *("images", "annotations", "format", "val_images", "val_annotations", "val_fraction"),
-    *("voc_one_based", "follow_links"),
+    *("voc_one_based", "follow_links", "group_by"),
 )
 
 
@@ -60,6 +60,12 @@ def data_arguments(parser):
         default=0.2,
         help="without validation images: share of the images that validate, chosen by a hash of "
         "the file name (default: %(default)s)",
+    )
+    data.add_argument(
+        "--group-by",
+        metavar="PATTERN",
+        help="a regular expression over file names: images in which it finds the same (frames of "
+        "a drive) stay on one side, such as '^Town[0-9]+'",
     )
     data.add_argument(
         "--voc-one-based",
@@ -164,7 +170,7 @@ def load_sets(args):
             f"Received: {len(train_set)}"
         )
     dropped = train_set.dropped
-    train_set, validation_set = datasets.split(train_set, args.val_fraction)
+    train_set, validation_set = datasets.split(train_set, args.val_fraction, args.group_by)
     train_set.dropped = dropped
     return train_set, validation_set
 

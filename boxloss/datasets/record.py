@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from boxloss.datasets.groups import groups_of
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -192,24 +194,50 @@ class DataSet:
             }
 
 
-def split(dataset: DataSet, fraction: float = 0.2) -> tuple[DataSet, DataSet]:
+def split(
+    dataset: DataSet, fraction: float = 0.2, group_by: str | None = None
+) -> tuple[DataSet, DataSet]:
     """(train, validation): about `fraction` of the images validate, chosen by their file names.
 
     An image keeps its side when others are added or removed, on every machine. Two images or more
-    give at least one to each side.
+    give at least one to each side. With `group_by`, a regular expression over file names (see
+    `datasets.groups`), the groups are chosen by their names and none is divided.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
-    places = [_place(record.file_name) for record in dataset.records]
-    validate = [place < fraction for place in places]
-    if len(places) > 1 and len(set(validate)) == 1:
-        odd = np.argmax(places) if validate[0] else np.argmin(places)
-        validate[odd] = not validate[odd]
+    names = [record.file_name for record in dataset.records]
+    if group_by is not None:
+        validate = _whole_groups(groups_of(names, group_by), fraction)
+    else:
+        places = [_place(name) for name in names]
+        validate = [place < fraction for place in places]
+        if len(places) > 1 and len(set(validate)) == 1:
+            odd = np.argmax(places) if validate[0] else np.argmin(places)
+            validate[odd] = not validate[odd]
     sides = [
         [record for record, chosen in zip(dataset.records, validate, strict=True) if chosen is side]
         for side in (False, True)
     ]
     return dataset.subset(sides[0]), dataset.subset(sides[1])
+
+
+def _whole_groups(groups, fraction):
+    """[bool]: which items validate: whole groups, one at least, until there are enough images."""
+    sizes = {name: groups.count(name) for name in dict.fromkeys(groups)}
+    if len(sizes) < 2:
+        raise ValueError(
+            f"`group_by` must give two groups or more to divide. Received: {len(sizes)}"
+        )
+    chosen, held = set(), 0
+    for name in sorted(sizes, key=_place):
+        # The next group is taken where that comes nearer to the fraction than to stop.
+        if chosen and held + sizes[name] / 2 > fraction * len(groups):
+            break
+        chosen.add(name)
+        held += sizes[name]
+        if len(chosen) == len(sizes) - 1:
+            break
+    return [name in chosen for name in groups]
 
 
 def _place(name):
