@@ -1,12 +1,17 @@
-"""Loss and gradient, boxloss beside other libraries: medians of interleaved runs, in adds.
+"""Loss and gradient on every path of a backend, beside the naive formula on the same path.
 
-The unit is an eager add of the two arrays of boxes, which reads as much memory as a loss must and
-writes as much as its gradient; it is timed in the same round as the others. Wall time tells what a
-user waits, CPU time stays meaningful on a machine that is busy with other work.
+    python scripts/benchmarks/losses.py                       # TensorFlow: eager, graph, jit, fit
+    KERAS_BACKEND=jax python scripts/benchmarks/losses.py     # JAX: jit
+    KERAS_BACKEND=torch python scripts/benchmarks/losses.py   # PyTorch: eager, compile
+
+Everybody is timed in every round, and ratios are medians over the rounds. `of_naive` is the time
+against that of the naive formula on the same path, below 1 is faster. The other unit is the
+backend's own add of the two arrays of boxes, which reads as much memory as a loss must and writes
+as much as its gradient. Wall time is how long a user waits; CPU time stays meaningful on a machine
+that is busy with other work.
 """
 
 import ctypes
-import importlib.util
 import json
 import pathlib
 import statistics
@@ -18,77 +23,119 @@ import peers
 
 from boxloss import cli
 from boxloss.files import write_atomically
+from boxloss.tensors import ops
 
-HELP = "time losses and their gradients beside other libraries"
-SIZES = (100, 10_000, 100_000, 1_000_000, 10_000_000)
+HELP = "time losses and their gradients beside the naive formula and other libraries"
+SHAPES = ("16x8400", "1x1000000")  # a dense head, and a million boxes
 CALL = (16, 100)  # images and boxes of the call that measures overhead
+WARM = 5  # calls before the clock runs: boxloss compiles at the third
 
 
 def add_arguments(parser):
-    parser.add_argument("--losses", nargs="+", default=["l1", "giou", "ciou"])
-    parser.add_argument("--boxes", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved (default: %(default)s)")
+    default = "(default: %(default)s)"
+    parser.add_argument("--losses", nargs="+", default=list(peers.NAIVE), help=default)
+    parser.add_argument(
+        "--shapes", nargs="+", type=_shape, default=list(SHAPES), help=f"images x boxes {default}"
+    )
+    parser.add_argument("--rounds", type=int, default=15, help=f"interleaved {default}")
+    parser.add_argument(
+        "--only", nargs="+", metavar="WHO", help='paths or contestants: eager "jit boxloss"'
+    )
     parser.add_argument(
         "--addons-python", help="interpreter of an environment with boxloss[addons]"
     )
-    parser.add_argument("--out", type=pathlib.Path, help="folder for losses.json and losses.png")
-    parser.add_argument("--only", nargs="+", help="contestants, for example boxloss tensorflow_xla")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for losses-BACKEND.json")
+
+
+def _shape(text):
+    images, boxes = (int(part) for part in text.split("x"))
+    return f"{images}x{boxes}"
 
 
 def run(args):
-    """{"losses": {name: {boxes: {contestant: row}}}, "call": ..., "per_box": ..., "absent": ...}.
+    """{"backend", "losses": {name: {shape: {contestant: row}}}, "call": ..., "absent": ...}.
 
-    A row: median milliseconds of wall and CPU time, both in adds, and megabytes of memory at peak.
+    A row: median milliseconds of wall and CPU time, wall time in adds and against the naive formula
+    on the same path (None where there is none), and megabytes of memory at peak.
     """
-    result = {"losses": {}, "call": {}, "per_box": {}, "absent": peers.absent()}
+    backend = ops.backend()
+    result = {"backend": backend, "losses": {}, "call": {}, "absent": peers.absent()}
     for name in args.losses:
         table = result["losses"][name] = {}
-        for boxes in args.boxes:
-            table[boxes] = time_all(name, boxes, args.rounds, args.only)
+        for shape in args.shapes:
+            table[shape] = time_all(name, shape, args.rounds, args.only)
             if args.addons_python:
-                table[boxes] |= _elsewhere(args, name, boxes)
-            for contestant, row in table[boxes].items():
-                print(f"{name:6} {boxes:9} {contestant:22} {_line(row)}", file=sys.stderr)
-        result["call"][name] = _overhead(name, args.rounds)
-        result["per_box"][name] = _per_box(table)
+                table[shape] |= _elsewhere(args, name, shape)
+            for contestant, row in table[shape].items():
+                print(f"{name:6} {shape:10} {contestant:22} {_line(row)}", file=sys.stderr)
+        if backend == "tensorflow" and not args.only:
+            result["call"][name] = _overhead(name, args.rounds)
     if args.addons_python is None:
         result["absent"]["tfa"] = "needs --addons-python"
-    elif any("tfa_eager" in rows for table in result["losses"].values() for rows in table.values()):
-        result["absent"].pop("tfa", None)
     for peer, reason in result["absent"].items():
         print(f"absent: {peer} ({reason})", file=sys.stderr)
+    print(*_markdown(result), sep="\n", file=sys.stderr)
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        with write_atomically(args.out / "losses.json") as path:
+        with write_atomically(args.out / f"losses-{backend}.json") as path:
             path.write_text(json.dumps(result, indent=1) + "\n")
-        result["plot"] = _plot(result, args.out / "losses.png")
     return result
 
 
 def _line(row):
+    naive = "" if row["of_naive"] is None else f"{row['of_naive']:6.2f} of naive"
     return (
         f"{row['wall_ms']:9.3f} ms {row['wall_adds']:7.2f} adds   "
-        f"cpu {row['cpu_ms']:9.3f} ms {row['cpu_adds']:7.2f} adds   {row['peak_mb']:8.1f} MB"
+        f"cpu {row['cpu_ms']:9.3f} ms   {row['peak_mb']:8.1f} MB {naive}"
     )
+
+
+def _markdown(result):
+    """The table of docs/speed.md: "milliseconds, adds, of naive" of every path."""
+    for shape in next(iter(result["losses"].values())):
+        columns = [key for key in _paths(result, shape)]
+        yield f"| {result['backend']} {shape} | " + " | ".join(columns) + " |"
+        yield "|---" * (len(columns) + 1) + "|"
+        for name, table in result["losses"].items():
+            rows = [table[shape].get(f"{path} boxloss") for path in columns]
+            cells = [
+                ""
+                if r is None
+                else f"{r['wall_ms']:.1f} ms, {r['wall_adds']:.1f}, "
+                + ("" if r["of_naive"] is None else f"{r['of_naive']:.2f}")
+                for r in rows
+            ]
+            yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _paths(result, shape):
+    found = {}
+    for table in result["losses"].values():
+        for contestant in table[shape]:
+            path, _, who = contestant.partition(" ")
+            if who == "boxloss":
+                found[path] = None
+    return list(found)
 
 
 # Timing -------------------------------------------------------------------------------------------
 
 
-def time_all(name, boxes, rounds, only=None):
-    """{contestant: row} of one loss and one number of boxes; "add" is among them."""
-    y_true, y_pred = peers.example(1, boxes)
+def time_all(name, shape, rounds, only=None):
+    """{contestant: row} of one loss and shape; "add" is among them."""
+    images, boxes = map(int, shape.split("x"))
+    y_true, y_pred = peers.example(images, boxes)
     calls = {"add": peers.add(y_true, y_pred)}
     for contestant, make in peers.contestants(name).items():
-        if only is None or contestant in only:
+        if only is None or contestant in only or contestant.partition(" ")[0] in only:
             calls[contestant] = make(y_true, y_pred)
     peaks = {}
     for contestant, call in calls.items():
-        for _ in range(4):  # boxloss compiles at the third call
+        for _ in range(WARM):
             call()
         peaks[contestant] = _peak(call)
     # Short calls are repeated within a round, so that the clock's grain does not matter.
-    inner = max(1, min(50, 200_000 // boxes))
+    inner = max(1, min(50, 200_000 // (images * boxes)))
     wall, cpu = {key: [] for key in calls}, {key: [] for key in calls}
     for _ in range(rounds):
         for contestant, call in calls.items():
@@ -101,19 +148,19 @@ def time_all(name, boxes, rounds, only=None):
 
 
 def _row(wall, cpu, key, peak):
-    """Ratios are medians of the ratios of each round."""
-
-    def adds(times):
-        pairs = zip(times[key], times["add"], strict=True)
-        return statistics.median(mine / max(add, 1e-9) for mine, add in pairs)
-
+    naive = f"{key.partition(' ')[0]} naive"
     return {
         "wall_ms": 1e3 * statistics.median(wall[key]),
         "cpu_ms": 1e3 * statistics.median(cpu[key]),
-        "wall_adds": adds(wall),
-        "cpu_adds": adds(cpu),
+        "wall_adds": _ratio(wall[key], wall["add"]),
+        "of_naive": _ratio(wall[key], wall[naive]) if naive in wall else None,
         "peak_mb": peak,
     }
+
+
+def _ratio(mine, other):
+    """The median of the ratios of the rounds: what slows the machine slows both."""
+    return statistics.median(a / max(b, 1e-9) for a, b in zip(mine, other, strict=True))
 
 
 def _peak(call):
@@ -139,7 +186,10 @@ def _peak(call):
 def _overhead(name, rounds):
     """Microseconds of a small call with gradient, and of a compiled function that does nothing."""
     y_true, y_pred = peers.example(*CALL)
-    ours, empty = peers.boxloss_class(name)(y_true, y_pred), peers.empty(y_true, y_pred)
+    ours, empty = (
+        peers.paths()["eager"](peers.boxloss_loss(name))(y_true, y_pred),
+        peers.empty(y_true, y_pred),
+    )
     for call in (ours, empty):
         for _ in range(5):
             call()
@@ -159,55 +209,17 @@ def _overhead(name, rounds):
     }
 
 
-def _per_box(table):
-    """Time per box at the largest size over that at 100,000, where both were measured."""
-    largest = max(table)
-    if 100_000 not in table or largest <= 100_000 or "boxloss" not in table[largest]:
-        return None
-    few, many = table[100_000]["boxloss"], table[largest]["boxloss"]
-    return {
-        "boxes": largest,
-        "wall": many["wall_ms"] / few["wall_ms"] * 100_000 / largest,
-        "cpu": many["cpu_ms"] / few["cpu_ms"] * 100_000 / largest,
-    }
-
-
-def _elsewhere(args, name, boxes):
+def _elsewhere(args, name, shape):
     """TensorFlow Addons in its own environment, in adds of that environment's TensorFlow."""
-    command = [
-        args.addons_python,
-        pathlib.Path(__file__).with_name("losses_addons.py"),
-        name,
-        str(boxes),
-    ]
-    done = subprocess.run([*command, str(args.rounds)], capture_output=True, text=True, check=False)
+    script = pathlib.Path(__file__).with_name("losses_addons.py")
+    command = [args.addons_python, script, name, shape, str(args.rounds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         print(f"tfa: {reason}", file=sys.stderr)
         return {}
     rows = json.loads(done.stdout.strip().splitlines()[-1])
-    return {key: row for key, row in rows.items() if key.startswith("tfa")}
-
-
-def _plot(result, path):
-    if importlib.util.find_spec("matplotlib") is None:
-        print("no plot: matplotlib is not installed", file=sys.stderr)
-        return None
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * len(result["losses"]), 4), layout="constrained")
-    for index, (name, table) in enumerate(result["losses"].items()):
-        axes = figure.add_subplot(1, len(result["losses"]), index + 1)
-        for contestant in {key: None for rows in table.values() for key in rows}:
-            points = [(n, rows[contestant]) for n, rows in table.items() if contestant in rows]
-            sizes, rows = zip(*points, strict=True)
-            times = [1e6 * row["wall_ms"] / n for n, row in zip(sizes, rows, strict=True)]
-            axes.loglog(sizes, times, marker="o", label=contestant)
-        axes.set(title=name, xlabel="boxes", ylabel="ns per box, loss and gradient")
-        axes.legend(fontsize=7)
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return str(path)
+    return {key: row for key, row in rows.items() if key.endswith("tfa")}
 
 
 def main(argv=None):
