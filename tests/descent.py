@@ -10,7 +10,6 @@ import numpy as np
 
 from boxloss.functional import distribution, fine_grained
 from boxloss.functional.box3d_pair import Box3DPair
-from boxloss.functional.overlap import total
 from boxloss.functional.pair import Pair
 from boxloss.functional.rotated_pair import RotatedPair
 from boxloss.simulation import loop
@@ -162,12 +161,11 @@ class Descent:
         def summed(state):
             y_true, y_pred = ops.expand_dims(truth, 0), ops.expand_dims(state[0], 0)
             # The sum over pairs that do not know each other.
-            return ops.sum(total(self.loss.errors(y_true, y_pred).terms))
+            return ops.sum(loop.errors(self.loss, y_true, y_pred))
 
         def step(k, carry):
             state, first, second = carry
-            with loop.sides_apart():
-                (slope,) = loop.gradient(summed, (state,))
+            (slope,) = loop.gradient(summed, (state,))
             time = ops.cast(k + 1, "float32")
             share = ops.cast(k, "float32") / ops.cast(steps, "float32")
             decay = 0.5 * (1.0 + ops.cos(math.pi * share))

@@ -79,7 +79,7 @@ def test_no_more_than_a_few_shapes_are_compiled():
     function = compiled.Compiled(lambda x: x)
     for n in range(100):
         for _ in range(compiled.WARM):
-            function._is_worth_it((n,))
+            function.is_worth_it((("float32", n),))
     assert sum(count == compiled.WARM for count in function._calls.values()) == compiled.MOST
 
 

@@ -7,9 +7,7 @@ extent there; heights are in units of the pair's extent in z. So a volume is a p
 numbers near 1, which does not leave the range of float32.
 """
 
-from functools import cached_property
-
-from boxloss.functional.pair import shared
+from boxloss.functional.pair import once, shared
 from boxloss.functional.rotated_pair import SIDE_FLOOR, RotatedPair, collapsed, wrap_angle
 from boxloss.tensors import ops
 
@@ -54,35 +52,35 @@ class Box3DPair:
 
     # Heights --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def _shared_height(self):
         """The height that both share, below 0 for boxes apart; and max(that, 0)."""
         ends = self.dz - 0.5 * self.h, self.dz + 0.5 * self.h
         return shared(ends, (-0.5 * self.H, 0.5 * self.H))
 
-    @cached_property
+    @once
     def height_range(self):
         """From the lower of the two bottoms to the higher of the two tops."""
         return self.h + self.H - self._shared_height[0]
 
     # Volumes --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def intersection(self):
         return self.ground.intersection * self._shared_height[1]
 
-    @cached_property
+    @once
     def union(self):
         area, AREA = self.ground.areas
         return area * self.h + AREA * self.H - self.intersection
 
-    @cached_property
+    @once
     def equal(self):
         """The same solid, however its heading is written."""
         same = ops.logical_and(ops.equal(self.dz, ops.zeros_like(self.dz)), self.ground.equal)
         return ops.logical_and(same, ops.equal(self.h, self.H))
 
-    @cached_property
+    @once
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
         empty = ops.where(self.equal, ops.ones_like(self.dz), ops.zeros_like(self.dz))
@@ -125,7 +123,7 @@ class Box3DPair:
 
     # Inversion ------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def inversion(self):
         """That of the outlines, and -h / unit for a negative h; 0 for extents of at least 0.
 

@@ -7,8 +7,8 @@ at least 0.
 """
 
 from boxloss.functional.box3d_pair import ENCLOSURES, ORIGINS, Box3DPair
-from boxloss.functional.overlap import total
 from boxloss.tensors import checks, ops
+from boxloss.tensors.formulas import total
 from boxloss.types import ArrayLike, Enclosure, Origin, Tensor
 
 __all__ = ["diou3d_loss", "giou3d_loss", "iou3d_loss"]

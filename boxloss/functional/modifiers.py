@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from boxloss.functional import overlap, penalties, weighted
-from boxloss.functional.overlap import pair_of, total
+from boxloss.functional.overlap import pair_of
 from boxloss.functional.pair import Pair
 from boxloss.functional.penalties import power
 from boxloss.tensors import checks, ops
+from boxloss.tensors.formulas import total
 from boxloss.types import ArrayLike, BaseLoss, ChangedBase, ImageShape, Tensor, Terms
 
 __all__ = ["alpha_iou_loss", "focaler_iou_loss", "inner_iou_loss", "unified_iou_loss"]

@@ -8,9 +8,8 @@ box, 0 for equal boxes of any size, and all have the addend `inversion`, 0 for o
 from typing import get_args
 
 from boxloss.functional.pair import Pair
-from boxloss.tensors import checks, ops
+from boxloss.tensors import checks, formulas, ops
 from boxloss.tensors.compiled import function_call
-from boxloss.tensors.one_loop import box_terms
 from boxloss.types import ArrayLike, IoUMode, Tensor
 
 __all__ = [
@@ -35,20 +34,11 @@ def pair_of(y_true, y_pred, image_shape=None):
     return Pair(ops.widen(y_true, dtype), ops.widen(y_pred, dtype), image_shape)
 
 
-def total(terms):
-    """The sum of named addends, in their order."""
-    terms = list(terms.values())
-    result = terms[0]
-    for term in terms[1:]:
-        result = result + term
-    return result
-
-
 def loss_of(terms, y_true, y_pred, *arguments, image_shape=None):
     """The sum of `terms(pair, *arguments)`, (...), compiled where the same shapes come again."""
     checks.boxes(y_true, y_pred)
     if not (image_shape is None or isinstance(image_shape, tuple)):
-        return total(terms(pair_of(y_true, y_pred, image_shape), *arguments))
+        return formulas.total(terms(pair_of(y_true, y_pred, image_shape), *arguments))
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     return function_call(_sum, y_true, y_pred, terms, arguments, image_shape)
 
@@ -59,7 +49,7 @@ def _sum(y_true, y_pred, terms, arguments, image_shape):
     def formula(true, pred):
         return terms(Pair.of_sides(true, pred, image_shape), *arguments)
 
-    return total(box_terms(formula, ops.widen(y_true, dtype), ops.widen(y_pred, dtype)))
+    return formulas.errors(formula, ops.widen(y_true, dtype), ops.widen(y_pred, dtype))
 
 
 def iou_terms(pair, mode="linear"):

@@ -13,9 +13,24 @@ scale-free are in one place:
 - min and max split their gradient evenly at ties.
 """
 
-from functools import cached_property
-
 from boxloss.tensors import boxes, ops
+
+
+def once(function):
+    """A property that is computed at its first use and kept.
+
+    `functools.cached_property` takes a lock on Python 3.11, into which torch.compile cannot look:
+    each would cut a compiled loss in two.
+    """
+    kept = f"_kept_{function.__name__}"
+
+    def get(self):
+        if not hasattr(self, kept):
+            setattr(self, kept, function(self))
+        return getattr(self, kept)
+
+    get.__doc__ = function.__doc__
+    return property(get)
 
 
 def _side(low, high):
@@ -38,17 +53,9 @@ def _side(low, high):
 
 def _opening(inverted, true_side):
     """max(inverted, 0), with a gradient also at 0 where the true side is above 0."""
-
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
-        zero = ops.zeros_like(upstream)
-        counts = ops.logical_and(
-            ops.greater_equal(inverted, zero), ops.greater(inverted + true_side, zero)
-        )
-        return ops.where(counts, upstream, zero), zero
-
-    return ops.maximum(inverted, ops.zeros_like(inverted)), gradient
+    zero = ops.zeros_like(inverted)
+    ordered = ops.logical_or(ops.less(inverted, zero), ops.less_equal(inverted + true_side, zero))
+    return ops.where(ordered, zero, inverted)
 
 
 def _longest(*lengths):
@@ -111,7 +118,7 @@ class Pair:
 
     # Lengths ------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def _shared_sides(self):
         return (
             shared((self._x1, self._x2), (self._X1, self._X2)),
@@ -125,15 +132,15 @@ class Pair:
 
     # On each axis the enclosing side and the inner one are together as long as the two sides.
 
-    @cached_property
+    @once
     def _cw(self):
         return (self._w + self._W) - self._inner[0]
 
-    @cached_property
+    @once
     def _ch(self):
         return (self._h + self._H) - self._inner[1]
 
-    @cached_property
+    @once
     def _unit_and_scale(self):
         return ops.binary_unit(ops.maximum(self._cw, self._ch))
 
@@ -147,19 +154,19 @@ class Pair:
         """1 / `unit`."""
         return self._unit_and_scale[1]
 
-    @cached_property
+    @once
     def w(self):
         return self._w * self.scale
 
-    @cached_property
+    @once
     def h(self):
         return self._h * self.scale
 
-    @cached_property
+    @once
     def W(self):
         return self._W * self.scale
 
-    @cached_property
+    @once
     def H(self):
         return self._H * self.scale
 
@@ -172,16 +179,16 @@ class Pair:
     def true_height(self):
         return self._H
 
-    @cached_property
+    @once
     def cw(self):
         """Width of the enclosing box."""
         return self._cw * self.scale
 
-    @cached_property
+    @once
     def ch(self):
         return self._ch * self.scale
 
-    @cached_property
+    @once
     def corner_offsets(self):
         """x1 - X1, y1 - Y1, x2 - X2, y2 - Y2."""
         return (
@@ -191,18 +198,18 @@ class Pair:
             (self._y2 - self._Y2) * self.scale,
         )
 
-    @cached_property
+    @once
     def dx(self):
         """Offset of the centres; from differences of sides, which cancel less than centres do."""
         left, _, right, _ = self.corner_offsets
         return 0.5 * (left + right)
 
-    @cached_property
+    @once
     def dy(self):
         _, top, _, bottom = self.corner_offsets
         return 0.5 * (top + bottom)
 
-    @cached_property
+    @once
     def center_distance(self):
         """Squared distance of the centres over the squared diagonal of the enclosing box."""
         distance = ops.square(self.dx) + ops.square(self.dy)
@@ -211,21 +218,21 @@ class Pair:
 
     # Areas --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def intersection(self):
         x, y = (side for _, side in self._shared_sides)
         return x * y
 
-    @cached_property
+    @once
     def union(self):
         return self._w * self._h + self._W * self._H - self.intersection
 
-    @cached_property
+    @once
     def hull(self):
         """Area of the enclosing box."""
         return self._cw * self._ch
 
-    @cached_property
+    @once
     def signed_intersection(self):
         """The intersection, continued below 0 for boxes apart, and its union, over the hull's area.
 
@@ -249,46 +256,46 @@ class Pair:
         areas = (self._w * cw) * (self._h * ch) + (self._W * cw) * (self._H * ch)
         return signed, areas - signed
 
-    @cached_property
+    @once
     def equal(self):
         same = ops.equal(self._x1, self._X1)
         for a, b in ((self._y1, self._Y1), (self._x2, self._X2), (self._y2, self._Y2)):
             same = ops.logical_and(same, ops.equal(a, b))
         return same
 
-    @cached_property
+    @once
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
         return ops.divide_or(self.intersection, self.union, self._empty)
 
-    @cached_property
+    @once
     def plain_iou(self):
         """`iou` as it was before `with_iou`."""
         return self.iou
 
-    @cached_property
+    @once
     def signed_iou(self):
         """IoU continued below 0 for boxes apart, down to -1; the same rule where the union is 0."""
         return ops.divide_or(*self.signed_intersection, self._empty)
 
-    @cached_property
+    @once
     def _empty(self):
         return ops.where(self.equal, ops.ones_like(self._w), ops.zeros_like(self._w))
 
     # Shape --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def width_change(self):
         """|w - W| / max(w, W) in [0, 1]; 0 where both are 0."""
         change = ops.even_abs(self._w - self._W)
         return ops.divide_or(change, ops.even_maximum(self._w, self._W), 0.0)
 
-    @cached_property
+    @once
     def height_change(self):
         change = ops.even_abs(self._h - self._H)
         return ops.divide_or(change, ops.even_maximum(self._h, self._H), 0.0)
 
-    @cached_property
+    @once
     def aspect(self):
         """CIoU's v = 4/pi^2 (atan(W/H) - atan(w/h))^2 in [0, 1]; 0 where a box is a point.
 
@@ -308,7 +315,7 @@ class Pair:
 
     # Inversion ----------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def inversion(self):
         """(x1 - x2) / s + (y1 - y2) / s on the sides that are inverted, 0 for ordered boxes.
 
@@ -326,8 +333,7 @@ class Pair:
             return high - low
 
         extents = ops.maximum(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
-        opening = ops.custom_gradient(_opening)
-        x, y = opening(x1 - x2, self._W), opening(y1 - y2, self._H)
+        x, y = _opening(x1 - x2, self._W), _opening(y1 - y2, self._H)
         # Where the extent is 0 nothing is inverted, and 0 is divided by the smallest number.
         return (x + y) * ops.reciprocal(ops.stop_gradient(ops.maximum(extents, ops.SMALLEST)))
 

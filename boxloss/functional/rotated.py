@@ -12,9 +12,9 @@ f = (p^2 - q^2)(P^2 - Q^2) >= 0; phi the angle between like sides.
 from typing import get_args
 
 from boxloss.functional import overlap
-from boxloss.functional.overlap import total
 from boxloss.functional.rotated_pair import RotatedPair
 from boxloss.tensors import checks, ops
+from boxloss.tensors.formulas import total
 from boxloss.types import (
     ArrayLike,
     GWDFunction,

@@ -4,9 +4,8 @@ As for upright boxes (`pair.py`): lengths are in units of the pair's own extent,
 gradient, and divisions are guarded where the denominator is 0.
 """
 
-from functools import cached_property
-
 from boxloss.functional import rotated_overlap
+from boxloss.functional.pair import once
 from boxloss.tensors import ops
 
 # A side counts as at least this share of the pair's extent where a formula divides by it.
@@ -63,22 +62,22 @@ class RotatedPair:
 
     # Sides ----------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def half(self):
         """Half sides p, q of the prediction, at least half of SIDE_FLOOR."""
         return 0.5 * _floored(self._w), 0.5 * _floored(self._h)
 
-    @cached_property
+    @once
     def true_half(self):
         return 0.5 * _floored(self._W), 0.5 * _floored(self._H)
 
-    @cached_property
+    @once
     def _swapped(self):
         p, q = self.half
         P, Q = self.true_half
         return ops.less((p - q) * (P - Q), ops.zeros_like(p))
 
-    @cached_property
+    @once
     def like_half(self):
         """The truth's half sides in the order of the prediction's: long with long.
 
@@ -88,7 +87,7 @@ class RotatedPair:
         P, Q = self.true_half
         return ops.where(self._swapped, Q, P), ops.where(self._swapped, P, Q)
 
-    @cached_property
+    @once
     def like_cos2_sin2(self):
         """cos^2 and sin^2 of the angle between the like sides."""
         cos2, sin2 = ops.square(self.cos), ops.square(self.sin)
@@ -96,13 +95,13 @@ class RotatedPair:
 
     # Offsets --------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def offset(self):
         """The offset of the centres along the sides of the prediction."""
         cos, sin = ops.cos(self._angle), ops.sin(self._angle)
         return self.dx * cos + self.dy * sin, self.dy * cos - self.dx * sin
 
-    @cached_property
+    @once
     def true_offset(self):
         """The offset of the centres along the sides of the truth."""
         cos, sin = ops.cos(self._ANGLE), ops.sin(self._ANGLE)
@@ -110,13 +109,13 @@ class RotatedPair:
 
     # Areas ----------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def areas(self):
         """Of the prediction and of the truth."""
         predicted = collapsed(self._w) * collapsed(self._h)
         return predicted, collapsed(self._W) * collapsed(self._H)
 
-    @cached_property
+    @once
     def _corners(self):
         """x, y (..., 4) of the prediction's corners in the truth's own axes."""
         u, v = self.true_offset
@@ -127,36 +126,36 @@ class RotatedPair:
             ys.append(v + i * p * self.sin + j * q * self.cos)
         return ops.stack(xs, axis=-1), ops.stack(ys, axis=-1)
 
-    @cached_property
+    @once
     def intersection(self):
         x, y = self._corners
         W, H = collapsed(self._W), collapsed(self._H)
         area = rotated_overlap.intersection_area(x, y, 0.5 * W, 0.5 * H)
         return ops.where(ops.less(area, ops.zeros_like(area)), ops.zeros_like(area), area)
 
-    @cached_property
+    @once
     def union(self):
         predicted, true = self.areas
         return predicted + true - self.intersection
 
-    @cached_property
+    @once
     def _true_corners(self):
         """x, y (..., 4) of the truth's corners in its own axes."""
         P, Q = 0.5 * collapsed(self._W), 0.5 * collapsed(self._H)
         return ops.stack([P, -P, -P, P], axis=-1), ops.stack([Q, Q, -Q, -Q], axis=-1)
 
-    @cached_property
+    @once
     def hull(self):
         """Area of the convex hull of both."""
         area = rotated_overlap.hull_area(*self._corners, *self._true_corners)
         return ops.maximum(area, self.union)
 
-    @cached_property
+    @once
     def smallest_rectangle(self):
         """The two sides of the rectangle of least area, of any angle, around both."""
         return rotated_overlap.smallest_rectangle(*self._corners, *self._true_corners)
 
-    @cached_property
+    @once
     def upright_rectangle(self):
         """The two sides of the rectangle along x and y around both."""
         cos, sin = (ops.expand_dims(f(self._ANGLE), -1) for f in (ops.cos, ops.sin))
@@ -168,12 +167,12 @@ class RotatedPair:
             for ends in zip(*turned, strict=True)
         )
 
-    @cached_property
+    @once
     def squared_diameter(self):
         """The largest squared distance between two corners: the diameter of the convex hull."""
         return rotated_overlap.squared_diameter(*self._corners, *self._true_corners)
 
-    @cached_property
+    @once
     def equal(self):
         """The same rectangle, however its angle is written."""
         zero = ops.zeros_like(self.dx)
@@ -195,7 +194,7 @@ class RotatedPair:
             ops.equal(self.dx, zero), ops.equal(self.dy, zero), ops.logical_or(straight, turned)
         )
 
-    @cached_property
+    @once
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
         empty = ops.where(self.equal, ops.ones_like(self.dx), ops.zeros_like(self.dx))
@@ -206,7 +205,7 @@ class RotatedPair:
 
     # Inversion ------------------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def inversion(self):
         """-w / unit for a negative w, likewise h; 0 for boxes with sides of at least 0.
 

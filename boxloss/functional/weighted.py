@@ -3,9 +3,10 @@
 import math
 from typing import Literal
 
-from boxloss.functional.overlap import pair_of, total
+from boxloss.functional.overlap import pair_of
 from boxloss.functional.penalties import eiou_terms, power
 from boxloss.tensors import checks, ops
+from boxloss.tensors.formulas import total
 from boxloss.types import ArrayLike, Tensor
 
 __all__ = ["focal_eiou_loss", "interp_iou_loss", "wiou_loss"]

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import keras
 
-from boxloss.functional.overlap import total
 from boxloss.losses import guard
 from boxloss.losses import reduction as reduction_module  # `reduction` is an argument of Keras'
 from boxloss.losses.arguments import TensorArguments, WholeSignature
 from boxloss.losses.mining import Mining
-from boxloss.tensors import boxes, checks, one_loop, ops
+from boxloss.tensors import boxes, checks, formulas, ops
 from boxloss.tensors.compiled import Compiled
 from boxloss.tensors.config import config_of, restored
 from boxloss.types import (
@@ -57,9 +56,14 @@ class Tensors(NamedTuple):
 class Errors(NamedTuple):
     """What one loss says about each box, before masks and weights."""
 
-    terms: Terms
+    terms: Terms  # which sum to the errors of the boxes
     residuals: Tensor = None
     coordinate_errors: Tensor = None
+    fused: Tensor = None  # the errors, where they are computed better than by a sum of the terms
+
+    @property
+    def box_errors(self) -> Tensor:
+        return formulas.total(self.terms) if self.fused is None else self.fused
 
 
 class TensorLoss(keras.losses.Loss):
@@ -196,10 +200,22 @@ class TensorLoss(keras.losses.Loss):
         raise NotImplementedError
 
     def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        real: Tensor,
+        image_shape: ImageShape | None = None,
+        every_level: bool = True,
     ) -> Errors:
-        """`errors` of boxes that hold padding where `real` (B, N) is False."""
+        """`errors` of boxes that hold padding where `real` (B, N) is False.
+
+        Without `every_level`, only the errors of the boxes are asked for.
+        """
         return self.errors(*self.fill(y_true, y_pred, real), image_shape)
+
+    def has_formula(self, image_shape: ImageShape | None = None) -> bool:
+        """Whether each box costs what `formula` says of its own sides, and nothing else matters."""
+        return False
 
     # The ladder -----------------------------------------------------------------------------------
 
@@ -244,7 +260,7 @@ class TensorLoss(keras.losses.Loss):
         return self._run("all", y_true, y_pred, sample_weight, mask, image_shape)
 
     def _run(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
-        """`_climb`, compiled where that pays, and of its outcome what is wanted."""
+        """`_levels`, compiled where that pays."""
         checks.numeric("y_true", y_true)
         checks.numeric("y_pred", y_pred)
         y_true = boxes.known(y_true, self.true_shape)
@@ -259,8 +275,8 @@ class TensorLoss(keras.losses.Loss):
         elif image_shape is not None:
             image_shape = ops.convert_to_tensor(image_shape)
             checks.image_shapes(ops.static_shape(image_shape), ops.static_shape(y_true)[0])
-        climb, terms = self._compiled(wanted, static)
-        outcome = climb(y_true, y_pred, sample_weight, mask, image_shape)
+        levels, terms = self._compiled(wanted, static)
+        outcome = levels(y_true, y_pred, sample_weight, mask, image_shape)
         self.guard(y_true, y_pred, mask)  # now that all shapes are known to fit
         if wanted != "all":
             return outcome
@@ -271,30 +287,71 @@ class TensorLoss(keras.losses.Loss):
         functions = _COMPILED.setdefault(self, {})
         if (wanted, static) not in functions:
             names = []
-            functions[wanted, static] = _climb_of(weakref.ref(self), wanted, static, names), names
+            functions[wanted, static] = _levels_of(weakref.ref(self), wanted, static, names), names
         return functions[wanted, static]
 
     def __setattr__(self, name, value):
         _COMPILED.pop(self, None)  # What was compiled holds the old value.
         super().__setattr__(name, value)
 
-    def _climb(self, y_true, y_pred, sample_weight, mask, image_shape):
+    def _levels(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
+        """The level `wanted`, or with "all" every one, as a tuple, and the names of the terms."""
         y_true, y_pred = self.widen(y_true, y_pred)
         real = self.is_real(y_true)  # (B, N)
         if mask is not None:
             checks.mask(mask, ops.static_shape(real))
             real = ops.logical_and(mask, real)
-        dtype = ops.dtype_name(y_pred)
         image_weight, box_weight = reduction_module.split_weight(
-            sample_weight, ops.static_shape(real), dtype
+            sample_weight, ops.static_shape(real), ops.dtype_name(y_pred)
         )
-        errors = self.masked_errors(y_true, y_pred, real, image_shape)
-        real = one_loop.seen_mask(real)
-        terms = {term: one_loop.masked(value, real) for term, value in errors.terms.items()}
-        box_errors = total(terms)
         if box_weight is not None:
-            box_weight = one_loop.masked(box_weight, real)
+            box_weight = ops.where(real, box_weight, ops.zeros_like(box_weight))
+        if wanted == "loss" and self._is_linear(image_shape):
+            loss = self._scalar(y_true, y_pred, real, image_weight, box_weight, image_shape)
+            return loss if ops.KERAS_3 else loss * self._keras_2_correction()
+        errors = self.masked_errors(y_true, y_pred, real, image_shape, wanted == "all")
+        box_errors, seen = formulas.masked(errors.box_errors, real)
+        if wanted == "box_errors":
+            return box_errors
+        image_losses, loss = self._reduced(
+            box_errors, self._counted(y_true, y_pred, real, seen), seen, image_weight, box_weight
+        )
+        if wanted != "all":
+            return {"image_losses": image_losses, "loss": loss}[wanted]
+        terms = {term: formulas.masked(x, real)[0] for term, x in errors.terms.items()}
+        rows = [
+            None if x is None else boxes.fill(x, real)
+            for x in (errors.residuals, errors.coordinate_errors)
+        ]
+        return Tensors(*rows, box_errors, image_losses, loss, terms)
+
+    def _is_linear(self, image_shape):
+        """Whether the scalar is a sum of errors by factors that no error changes."""
+        return (
+            self.mining is None and self._reduction_name != "none" and self.has_formula(image_shape)
+        )
+
+    def _scalar(self, y_true, y_pred, real, image_weight, box_weight, image_shape):
+        def formula(true, pred):
+            return self.formula(true, pred, image_shape)
+
+        factor = reduction_module.factor(
+            y_pred[..., 0],
+            normalizer=self.normalizer,
+            reduction=self._reduction_name,
+            box_weight=box_weight,
+            image_weight=image_weight,
+            by_box=self.box_reduction == "none",
+        )
+        return formulas.scalar(formula, y_true, y_pred, real, factor)
+
+    def _counted(self, y_true, y_pred, real, seen):
+        """Which boxes denominators count: `seen`, the real ones, unless the kind says otherwise."""
         counted = self.is_counted(*self.fill(y_true, y_pred, real), real)
+        return seen if counted is real else counted
+
+    def _reduced(self, box_errors, counted, real, image_weight, box_weight):
+        """Image losses (B,) and the scalar."""
         mined = share = None
         if self.mining is not None:
             mined, kept, share = self.mining.mine(box_errors, real)
@@ -306,26 +363,12 @@ class TensorLoss(keras.losses.Loss):
             box_weight=box_weight,
             mined=mined,
             image_share=share,
-            counts_all=counted is real,
         )
         values = image_losses
         if self.box_reduction == "none":
             values = box_errors if box_weight is None else box_errors * box_weight
         loss = reduction_module.reduce(values, image_weight, self._reduction_name)
-        if not ops.KERAS_3:
-            loss = loss * self._keras_2_correction()
-
-        def masked_rows(x):
-            return None if x is None else boxes.fill(x, real)
-
-        return Tensors(
-            masked_rows(errors.residuals),
-            masked_rows(errors.coordinate_errors),
-            box_errors,
-            image_losses,
-            loss,
-            terms,
-        )
+        return image_losses, loss if ops.KERAS_3 else loss * self._keras_2_correction()
 
     def _keras_2_correction(self):
         """Keras 2's `compile` divides means by the number of replicas, which `reduce` has done."""
@@ -355,19 +398,19 @@ class TensorLoss(keras.losses.Loss):
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _climb_of(reference, wanted, static, names):
-    def climb(y_true, y_pred, sample_weight, mask, image_shape):
+def _levels_of(reference, wanted, static, names):
+    def levels(y_true, y_pred, sample_weight, mask, image_shape):
         loss = reference()
         image_shape = image_shape if static is None else static
-        tensors = loss._climb(y_true, y_pred, sample_weight, mask, image_shape)
+        tensors = loss._levels(wanted, y_true, y_pred, sample_weight, mask, image_shape)
         if wanted != "all":
-            return getattr(tensors, wanted)
+            return tensors
         names[:] = tensors.terms
         return (*tensors[:-1], tuple(tensors.terms.values()))
 
     loss = reference()
     is_scalar = wanted == "loss" and loss._reduction_name != "none"
-    return Compiled(climb, is_scalar) if loss.is_pure else climb
+    return Compiled(levels, is_scalar) if loss.is_pure else levels
 
 
 def _check_mining(mining):
@@ -378,13 +421,6 @@ def _check_mining(mining):
             f"Received: mining={mining!r}"
         )
     return mining
-
-
-def difference(y_true, y_pred, real):
-    """y_pred - y_true, 0 where `real` is False; `real` None means everywhere."""
-    if real is not None:
-        y_true, y_pred = boxes.fill(y_true, real), boxes.fill(y_pred, real)
-    return y_pred - y_true
 
 
 class BoxLoss(TensorLoss):
@@ -426,11 +462,12 @@ class BoxLoss(TensorLoss):
         if self.kind == "box" and not self.is_encoded:
             guard.look(self, y_true, y_pred, mask)
 
-    # Converted once, here at the border: everything further inside is xyxy, whatever the user has.
-    def to_xyxy(self, x: Tensor, image_shape: ImageShape | None) -> Tensor:
+    def _shape(self, image_shape):
         # An image shape of the call wins: images of a batch may differ in size, the loss is made
         # once.
         shape = self.image_shape if image_shape is None else image_shape
-        if isinstance(shape, (list, tuple)):
-            shape = checks.image_shape(shape)
-        return boxes.to_xyxy(x, self.bounding_box_format, shape)
+        return checks.image_shape(shape) if isinstance(shape, (list, tuple)) else shape
+
+    # Converted once, here at the border: everything further inside is xyxy, whatever the user has.
+    def to_xyxy(self, x: Tensor, image_shape: ImageShape | None) -> Tensor:
+        return boxes.to_xyxy(x, self.bounding_box_format, self._shape(image_shape))

@@ -1,14 +1,14 @@
 """Loss classes that measure each coordinate."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 from boxloss.functional import coordinate
 from boxloss.losses.arguments import BoxArguments, CoordinateArguments
-from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.tensors.one_loop import box_terms
-from boxloss.types import CoordinateFormat, CoordinateReduction, ImageShape, Tensor, Unpack
+from boxloss.types import CoordinateFormat, CoordinateReduction, ImageShape, Tensor, Terms, Unpack
 
 __all__ = [
     "BalancedL1BoxLoss",
@@ -23,7 +23,7 @@ __all__ = [
 REDUCTIONS = get_args(CoordinateReduction)
 
 
-class CoordinateLoss(BoxLoss):
+class CoordinateLoss(FormulaLoss):
     """A loss of the four coordinates one by one, in their own unit.
 
     Args (all keyword-only), beside those of `BoxLoss`:
@@ -60,40 +60,46 @@ class CoordinateLoss(BoxLoss):
     def is_encoded(self) -> bool:
         return self.coordinate_format == "encoded"
 
-    def errors(
-        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        return self.masked_errors(y_true, y_pred, None, image_shape)
+    # Measured in `coordinate_format`, which need not be the format of the input: Fast R-CNN's
+    # deltas are measured as given, DETR's boxes as centre and size whatever the data set has.
+    def _is_as_given(self):
+        return self.coordinate_format in ("encoded", self.bounding_box_format)
 
-    def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        # Measured in `coordinate_format`, which need not be the format of the input: Fast R-CNN's
-        # deltas are measured as given, DETR's boxes as centre and size whatever the data set has.
-        measured = y_true, y_pred
-        if self.coordinate_format not in ("encoded", self.bounding_box_format):
-            measured = tuple(self._measured(x, image_shape) for x in measured)
-        residuals = difference(*measured, real)
-        errors = self.coordinate_errors(residuals)
+    def formula(
+        self,
+        true: Sequence[Tensor],
+        pred: Sequence[Tensor],
+        image_shape: ImageShape | None = None,
+    ) -> Terms:
+        if not self._is_as_given():
+            shape = self._shape(image_shape)
+            true, pred = (
+                boxes.sides_from_xyxy(
+                    self.sides_to_xyxy(sides, shape), self.coordinate_format, shape
+                )
+                for sides in (true, pred)
+            )
         # The mean is taken by a factor of each term, so that the terms still sum to the box error.
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
-        names = boxes.coordinate_names(self.coordinate_format)
+        sides = zip(boxes.coordinate_names(self.coordinate_format), true, pred, strict=True)
+        return {name: self.coordinate_errors(p - t) * share for name, t, p in sides}
 
-        def formula(true, pred):
-            sides = zip(names, true, pred, strict=True)
-            return {name: self.coordinate_errors(p - t) * share for name, t, p in sides}
-
-        terms = box_terms(formula, *measured, real)
+    def measured(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None
+    ) -> tuple[Tensor, Tensor]:
+        true, pred = y_true, y_pred
+        if not self._is_as_given():
+            shape = self._shape(image_shape)
+            true, pred = (
+                boxes.from_xyxy(self.to_xyxy(x, shape), self.coordinate_format, shape)
+                for x in (y_true, y_pred)
+            )
+        residuals = difference = pred - true
         # Residuals are in xyxy for every loss, so that they can be drawn and compared; converting
         # boxes whose numbers are encoded would need their coder.
         if self.coordinate_format not in ("encoded", "xyxy"):
-            y_true, y_pred = (self.to_xyxy(x, image_shape) for x in (y_true, y_pred))
-            residuals = difference(y_true, y_pred, real)
-        return Errors(terms, residuals, errors)
-
-    def _measured(self, x, image_shape):
-        shape = self.image_shape if image_shape is None else image_shape
-        return boxes.from_xyxy(self.to_xyxy(x, image_shape), self.coordinate_format, shape)
+            residuals, _ = super().measured(y_true, y_pred, image_shape)
+        return residuals, self.coordinate_errors(difference)
 
 
 @register

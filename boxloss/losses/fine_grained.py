@@ -152,7 +152,12 @@ class DDFLoss(TensorLoss):
         return self.masked_errors(y_true, y_pred, everything, image_shape)
 
     def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        real: Tensor,
+        image_shape: ImageShape | None = None,
+        every_level: bool = True,
     ) -> Errors:
         y_true, y_pred = self.fill(y_true, y_pred, real)
         teacher, quality, matched = fine_grained.split_teacher(y_true, self.bins)

@@ -1,19 +1,20 @@
 """The loss class of distances to the four sides in units of the image or of the stride."""
 
+from collections.abc import Sequence
+
 from boxloss.functional import coordinate
 from boxloss.losses.arguments import BoxArguments
-from boxloss.losses.base import BoxLoss, Errors, difference
 from boxloss.losses.coordinate import REDUCTIONS
+from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.tensors.one_loop import box_terms
-from boxloss.types import CoordinateReduction, ImageShape, Tensor, Unpack
+from boxloss.types import CoordinateReduction, ImageShape, Tensor, Terms, Unpack
 
 __all__ = ["LTRBL1Loss"]
 
 
 @register
-class LTRBL1Loss(BoxLoss):
+class LTRBL1Loss(FormulaLoss):
     """L1 loss of the four distances from a location, by image or stride. Terms: x1, y1, x2, y2.
 
     Mathematics: `boxloss.functional.ltrb_l1_loss`.
@@ -64,30 +65,21 @@ class LTRBL1Loss(BoxLoss):
             return width, height
         return boxes.image_scale(shape, like)
 
-    def errors(
-        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        return self.masked_errors(y_true, y_pred, None, image_shape)
-
-    def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
-        residuals = difference(y_true, y_pred, real)
-        width, height = self._width_and_height(image_shape, residuals)
-        errors = coordinate.ltrb_l1(residuals, width, height)
+    def formula(
+        self,
+        true: Sequence[Tensor],
+        pred: Sequence[Tensor],
+        image_shape: ImageShape | None = None,
+    ) -> Terms:
+        true, pred = (self.sides_to_xyxy(sides, image_shape) for sides in (true, pred))
+        units = self._width_and_height(image_shape, pred[0]) * 2
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
-        names = boxes.coordinate_names("xyxy")
+        sides = zip(boxes.coordinate_names("xyxy"), true, pred, units, strict=True)
+        return {name: ops.even_abs(p - t) * (share / unit) for name, t, p, unit in sides}
 
-        def formula(true, pred):
-            sides = zip(names, true, pred, (width, height) * 2, strict=True)
-            return {name: ops.even_abs(p - t) * (share / unit) for name, t, p, unit in sides}
-
-        # A formula that is fused repeats numbers for every box; a size per image, (B, 1), it
-        # cannot.
-        if isinstance(width, float):
-            terms = box_terms(formula, y_true, y_pred, real)
-        else:
-            sides = (boxes.fill_sides(boxes.split(x), real) for x in (y_true, y_pred))
-            terms = formula(*sides)
-        return Errors(terms, residuals, errors)
+    def measured(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None
+    ) -> tuple[Tensor, Tensor]:
+        residuals, _ = super().measured(y_true, y_pred, image_shape)
+        width, height = self._width_and_height(image_shape, residuals)
+        return residuals, coordinate.ltrb_l1(residuals, width, height)

@@ -1,18 +1,19 @@
 """Loss classes of the overlap family."""
 
+from collections.abc import Sequence
+
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
 from boxloss.losses.arguments import BoxArguments
-from boxloss.losses.base import BoxLoss, Errors, difference
+from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
-from boxloss.tensors import boxes, checks, ops
-from boxloss.tensors.one_loop import box_terms
+from boxloss.tensors import checks
 from boxloss.types import ImageShape, IoUMode, Tensor, Terms, Unpack
 
 __all__ = ["CIoULoss", "DIoULoss", "GIoULoss", "IoULoss"]
 
 
-class OverlapLoss(BoxLoss):
+class OverlapLoss(FormulaLoss):
     """A loss of each pair of boxes as a whole; scale-free.
 
     It has no form per coordinate: `coordinate_errors` are |y_pred - y_true| in xyxy. Every loss has
@@ -31,31 +32,14 @@ class OverlapLoss(BoxLoss):
         """The named addends (B, N) of a `Pair`."""
         raise NotImplementedError
 
-    def errors(
-        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        return self.masked_errors(y_true, y_pred, None, image_shape)
-
-    def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        y_true, y_pred = self.to_xyxy(y_true, image_shape), self.to_xyxy(y_pred, image_shape)
-        # Levels exist for every loss, also where no coordinate has a cost of its own: pictures and
-        # tables show |d| in pixels then.
-        residuals = difference(y_true, y_pred, real)
-        shape = self.image_shape if image_shape is None else image_shape
-        shape = checks.image_shape(shape) if isinstance(shape, list) else shape
-
-        def formula(true, pred):
-            return self.pair_terms(Pair.of_sides(true, pred, shape))
-
-        # An image shape of each image is (B, 2), which `box_terms` cannot repeat.
-        if self.is_pure and (shape is None or isinstance(shape, tuple)):
-            terms = box_terms(formula, y_true, y_pred, real)
-        else:
-            sides = (boxes.fill_sides(boxes.split(x), real) for x in (y_true, y_pred))
-            terms = formula(*sides)
-        return Errors(terms, residuals, ops.even_abs(residuals))
+    def formula(
+        self,
+        true: Sequence[Tensor],
+        pred: Sequence[Tensor],
+        image_shape: ImageShape | None = None,
+    ) -> Terms:
+        true, pred = (self.sides_to_xyxy(sides, image_shape) for sides in (true, pred))
+        return self.pair_terms(Pair.of_sides(true, pred, self._shape(image_shape)))
 
 
 @register

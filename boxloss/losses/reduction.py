@@ -5,11 +5,13 @@ the box, e the box error); its loss is s_i / d_i. Weights are in no denominator;
 keeps is. The sums that a denominator needs run over all replicas.
 """
 
+import math
 import numbers
-from typing import get_args
+from collections.abc import Callable
+from typing import NamedTuple, get_args
 
-from boxloss.tensors import checks, one_loop, ops
-from boxloss.types import NormalizerWord, Reduction
+from boxloss.tensors import checks, formulas, ops
+from boxloss.types import NormalizerWord, Reduction, Tensor
 
 NORMALIZERS = get_args(NormalizerWord)
 REDUCTIONS = get_args(Reduction)
@@ -48,47 +50,61 @@ def split_weight(sample_weight, lead, dtype):
     return None, weight
 
 
-def image_losses(
-    box_errors,
-    mask,
-    *,
-    normalizer,
-    box_weight=None,
-    mined=None,
-    image_share=None,
-    counts_all=False,
-):
-    """(B, N) errors, 0 at padding, to (B,) image losses.
+class Factor(NamedTuple):
+    """The factor of each box in the scalar: box_ij * image_i / divisor_i, each None for 1.
 
-    `mask` (B, N) says which boxes the denominators count: the real ones, those that mining kept,
-    or the positives; `counts_all` that the errors outside it are 0. `mined` (B, N) are mining
-    weights; `image_share` (a scalar) is the share of images that mining keeps.
+    The scalar is the sum over boxes of factor times error. `divides(count)` gives the divisors of
+    the images, (B,) or (), of their numbers of counted boxes (B,): the one part that is known only
+    after the boxes were read.
     """
-    # Weights are in no denominator: an image whose boxes all weigh 0.1 then has a tenth of the
-    # loss, as Keras' users expect of a weight. Dividing by the sum of weights would cancel a weight
-    # that all boxes of an image share. What mining keeps is in the denominator: dropped boxes do
-    # not exist for it.
-    dtype = ops.dtype_name(box_errors)
-    weighted = box_errors
-    for weight in (mined, box_weight):
-        if weight is not None:
-            weighted = weighted * weight
-    if counts_all:
-        weighted, mask = one_loop.marked(weighted, mask)
-    # Outside the mask the errors are exactly 0 (the ladder filled padding before the arithmetic),
-    # so a plain sum is the sum over real boxes.
-    sums = ops.sum(weighted, axis=-1)
-    if normalizer == "none":
-        return sums
+
+    box: Tensor | None  # (B, N) weights
+    image: Tensor | None  # (B,) or (): Keras' reduction over images, times their weights
+    divides: Callable[[Tensor], Tensor] | None = None
+
+    def divisor(self, count):
+        return None if self.divides is None else self.divides(count)
+
+    def of_boxes(self, count, shape):
+        """As one tensor (B, N) of the given shape; `count` (B,) boxes of each image count."""
+        factor = ops.ones_like(count) if self.image is None else self.image * ops.ones_like(count)
+        if self.divides is not None:
+            factor = factor / self.divides(count)
+        factor = ops.expand_dims(factor, -1)
+        return ops.broadcast_to(factor, shape) if self.box is None else factor * self.box
+
+    def applied(self, errors, mask):
+        """The scalar, of errors (B, N) that are 0 at padding; `mask` says what divisors count."""
+        count = None if self.divides is None else formulas.count(mask, ops.dtype_name(errors))
+        return self.sum(errors, self.divisor(count))
+
+    def sum(self, errors, divisor):
+        """The scalar, of errors (B, N) that are 0 at padding, and of the divisors."""
+        sums = ops.sum(errors if self.box is None else errors * self.box, axis=-1)
+        sums = sums if divisor is None else sums / divisor
+        return ops.sum(sums if self.image is None else sums * self.image)
+
+
+def factor(errors_like, *, normalizer, reduction, box_weight, image_weight, by_box=False):
+    """The `Factor` of a `normalizer` and a Keras `reduction` other than "none".
+
+    errors_like: (B, N), for its shape and dtype. by_box: box errors are reduced, not image losses.
+    """
+    values = errors_like if by_box else errors_like[:, 0]
+    image = share_of_each(values, image_weight, reduction)
+    if by_box or normalizer == "none":
+        return Factor(box_weight, image)
     if not isinstance(normalizer, str):
-        return sums / normalizer
-    # An image without boxes has s = 0; a denominator of at least 1 leaves 0 / 1 instead of 0 / 0.
-    one = ops.ones_like(sums)
-    count = one_loop.count(mask, dtype)
+        return Factor(box_weight, image / normalizer)
+    return Factor(box_weight, image, lambda count: divisor(count, normalizer))
+
+
+def divisor(count, normalizer, image_share=None):
+    """By what image sums are divided, (B,) or (); `count` (B,) boxes of each image count."""
     if normalizer in ("image", "positives"):
-        count = ops.maximum(count, one)
-        one_loop.divides(count)
-        return sums / (count if image_share is None else count * image_share)
+        # An image without boxes has the sum 0; at least 1 below leaves 0 / 1 instead of 0 / 0.
+        count = ops.maximum(count, ops.ones_like(count))
+        return count if image_share is None else count * image_share
     # "batch": one denominator for all images of all replicas, so that the mean over images is
     # the sum of errors over the number of boxes.
     # Replicas. Each holds a part of the batch and computes its own loss; the strategy adds up their
@@ -96,36 +112,67 @@ def image_losses(
     # boxes of the whole batch, divided by the images of the whole batch, since Keras' mean divides
     # by those again. Both sums travel in one all-reduce, because its price is the latency and not
     # two numbers.
-    both = ops.stack([ops.sum(count), ops.sum(one)])
-    total, images = ops.unstack(ops.all_replicas_sum(both), 2)
-    total = ops.maximum(total, ops.ones_like(total))
-    one_loop.divides(total)
-    return sums * (images / total)
+    both = ops.stack([ops.sum(count), ops.sum(ops.ones_like(count))])
+    boxes, images = ops.unstack(ops.all_replicas_sum(both), 2)
+    return ops.maximum(boxes, ops.ones_like(boxes)) / images
 
 
-def reduce(values, image_weight, reduction):
-    """Keras' reduction of (B,) image losses, or of (B, N) box errors, times the (B,) weights.
+def image_losses(box_errors, counted, *, normalizer, box_weight=None, mined=None, image_share=None):
+    """(B, N) errors, 0 at padding, to (B,) image losses.
+
+    `counted` (B, N): which boxes the denominators count: the real ones, those that mining kept, or
+    the positives. `mined` (B, N) are mining weights; `image_share` (a scalar) is the share of
+    images that mining keeps.
+    """
+    # Weights are in no denominator: an image whose boxes all weigh 0.1 then has a tenth of the
+    # loss, as Keras' users expect of a weight. Dividing by the sum of weights would cancel a weight
+    # that all boxes of an image share. What mining keeps is in the denominator: dropped boxes do
+    # not exist for it.
+    weighted = box_errors
+    for weight in (mined, box_weight):
+        if weight is not None:
+            weighted = weighted * weight
+    # Outside the mask the errors are exactly 0 (the ladder filled padding before the arithmetic),
+    # so a plain sum is the sum over real boxes.
+    sums = ops.sum(weighted, axis=-1)
+    if normalizer == "none":
+        return sums
+    if not isinstance(normalizer, str):
+        return sums / normalizer
+    count = formulas.count(counted, ops.dtype_name(box_errors))
+    return sums / divisor(count, normalizer, image_share)
+
+
+def share_of_each(values, weight, reduction):
+    """What Keras' `reduction` multiplies each of `values` (B, ...) by, with weights (B,) or ().
 
     Means divide by the number of values on all replicas: under data parallelism gradients are
     summed over replicas, so every value counts once, also when replicas hold different numbers.
     """
-    if image_weight is not None:
-        if len(ops.static_shape(image_weight)) < len(ops.static_shape(values)):
-            for _ in range(len(ops.static_shape(values)) - len(ops.static_shape(image_weight))):
-                image_weight = ops.expand_dims(image_weight, -1)
-        values = values * image_weight
-    if reduction == "none":
-        return values
+    shape, dtype = ops.shape(values), ops.dtype_name(values)
+    one = ops.convert_to_tensor(1.0, dtype=dtype)
+    if reduction == "sum":
+        return one if weight is None else weight
     # A mean over the values of this replica alone would be wrong where replicas hold batches of
     # different sizes, as in the last step of an epoch: images of the smaller one would count more.
     # Hence our own mean, over the values of all replicas.
-    total = ops.sum(values)
-    if reduction == "sum":
-        return total
-    if reduction == "mean_with_sample_weight" and image_weight is not None:
-        divisor = ops.sum(image_weight * ops.ones_like(values))
-    else:
-        divisor = ops.sum(ops.ones_like(values))
-    divisor = ops.all_replicas_sum(divisor)
+    number = ops.cast(math.prod(shape), dtype)
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        ones = ops.ones((shape[0],), dtype=dtype)
+        number = ops.sum(weight * ones) * ops.cast(math.prod(shape[1:]), dtype)
     # No images, or weights that are all 0: a mean of nothing is 0, with a gradient of 0.
-    return ops.divide_or(total, divisor, 0.0)
+    share = ops.divide_or(one, ops.all_replicas_sum(number), 0.0)
+    return share if weight is None else weight * share
+
+
+def reduce(values, weight, reduction):
+    """Keras' `reduction` of (B,) image losses, or of (B, N) box errors, times the (B,) weights."""
+
+    def per_value(factor):
+        rank = len(ops.static_shape(factor))
+        more = len(ops.static_shape(values)) - rank if rank else 0
+        return ops.reshape(factor, (-1, *(1,) * more)) if more else factor
+
+    if reduction == "none":
+        return values if weight is None else values * per_value(weight)
+    return ops.sum(values * per_value(share_of_each(values, weight, reduction)))

@@ -201,11 +201,20 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
             counts = self.momentum * self.state.read("float32") + (1.0 - self.momentum) * counts
         return counts, total
 
+    def has_formula(self, image_shape: ImageShape | None = None) -> bool:
+        return False  # the weights are those of the whole batch
+
     def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        real: Tensor | None,
+        image_shape: ImageShape | None = None,
+        every_level: bool = True,
     ) -> Errors:
-        errors = super().masked_errors(y_true, y_pred, real, image_shape)
-        cost = errors.coordinate_errors
+        if real is not None:
+            y_true, y_pred = self.fill(y_true, y_pred, real)
+        residuals, cost = self.measured(y_true, y_pred, image_shape)
         dtype = ops.dtype_name(cost)
         # The weight of a coordinate is the number of coordinates divided by those in its bin: one
         # bin for a rare gradient makes it as loud as a crowd. It is constant in the gradient, as in
@@ -216,8 +225,8 @@ class GHMRBoxLoss(StatefulLoss, CoordinateLoss):
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         names = boxes.coordinate_names(self.coordinate_format)
         terms = dict(zip(names, ops.unstack(cost * share, 4, axis=-1), strict=True))
-        return errors._replace(terms=terms, coordinate_errors=cost)
+        return Errors(terms, residuals, cost)
 
     def moved(self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: Tensor) -> Tensor:
-        cost = super().masked_errors(y_true, y_pred, real, image_shape).coordinate_errors
+        cost = self.measured(y_true, y_pred, image_shape)[1]
         return self._counts(density.bin_of(cost, self.mu, self.bins), real)[0]

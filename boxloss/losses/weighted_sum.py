@@ -1,6 +1,6 @@
 """Several box losses as one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,16 +9,17 @@ from boxloss.losses import documentation
 from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.losses.coordinate import CoordinateLoss
+from boxloss.losses.formula import FormulaLoss
 from boxloss.tensors import checks, ops
 from boxloss.tensors.config import restored
-from boxloss.types import ArrayLike, ImageShape, Tensor, Unpack
+from boxloss.types import ArrayLike, ImageShape, Tensor, Terms, Unpack
 
 __all__ = ["WeightedSum"]
 
 
 @documentation.complete
 @keras.saving.register_keras_serializable(package="boxloss")
-class WeightedSum(BoxLoss):
+class WeightedSum(FormulaLoss):
     """A weighted sum of box losses, a loss like any other: `WeightedSum({"l1": 5.0, "giou": 2.0})`.
 
     Terms are prefixed, "giou/hull", and hold their weight. `coordinate_errors` are the weighted
@@ -67,6 +68,12 @@ class WeightedSum(BoxLoss):
         names = [member.name for member, _ in self.losses]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`losses` must have different names. Received: {names!r}")
+        shapes = {owner.image_shape for owner, _ in (*self.losses, (self, 1.0))} - {None}
+        if len(shapes) > 1:
+            raise ValueError(
+                "`losses` must agree on `image_shape`, with each other and with the sum. "
+                f"Received: {sorted(shapes)!r}"
+            )
         # The minimum of a sum is the sum of the minima where each is reached at equal boxes, which
         # is what `minimum` says of a member. One member without a minimum leaves the sum without.
         minima = [member.minimum for member, _ in self.losses]
@@ -95,32 +102,62 @@ class WeightedSum(BoxLoss):
         for member, _ in self.losses:
             member.move(y_true, y_pred, mask, image_shape)
 
+    def has_formula(self, image_shape: ImageShape | None = None) -> bool:
+        return all(member.has_formula(image_shape) for member, _ in self.losses)
+
+    def formula(
+        self,
+        true: Sequence[Tensor],
+        pred: Sequence[Tensor],
+        image_shape: ImageShape | None = None,
+    ) -> Terms:
+        return self._merged(member.formula(true, pred, image_shape) for member, _ in self.losses)
+
+    def measured(
+        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None
+    ) -> tuple[Tensor, Tensor]:
+        parts = [member.measured(y_true, y_pred, image_shape) for member, _ in self.losses]
+        residuals = parts[0][0]
+        return residuals, self._coordinate_errors(residuals, [errors for _, errors in parts])
+
     def masked_errors(
-        self, y_true: Tensor, y_pred: Tensor, real: Tensor, image_shape: ImageShape | None = None
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        real: Tensor | None,
+        image_shape: ImageShape | None = None,
+        every_level: bool = True,
     ) -> Errors:
-        return self._merge(
-            [member.masked_errors(y_true, y_pred, real, image_shape) for member, _ in self.losses]
-        )
-
-    def errors(
-        self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None = None
-    ) -> Errors:
-        return self._merge(
-            [member.errors(y_true, y_pred, image_shape) for member, _ in self.losses]
-        )
-
-    def _merge(self, parts):
-        terms, coordinates = {}, None
-        for (member, weight), part in zip(self.losses, parts, strict=True):
-            for name, term in part.terms.items():
-                terms[f"{member.name}/{name}"] = weight * term
-            if isinstance(member, CoordinateLoss):
-                # Only coordinate losses: what overlap losses report as coordinate errors is |d|,
-                # which was not part of their cost and must not be added to what was.
-                scaled = weight * part.coordinate_errors
-                coordinates = scaled if coordinates is None else coordinates + scaled
+        if self.has_formula(image_shape):
+            return super().masked_errors(y_true, y_pred, real, image_shape, every_level)
+        # A member that looks at the whole batch, or that reads a variable.
+        parts = [
+            member.masked_errors(y_true, y_pred, real, image_shape, every_level)
+            for member, _ in self.losses
+        ]
+        terms = self._merged(part.terms for part in parts)
+        if not every_level:
+            return Errors(terms)
         # All members see the same boxes, so any of them has the residuals.
         residuals = parts[0].residuals
-        if coordinates is None:
-            coordinates = ops.even_abs(residuals)
-        return Errors(terms, residuals, coordinates)
+        coordinates = [part.coordinate_errors for part in parts]
+        return Errors(terms, residuals, self._coordinate_errors(residuals, coordinates))
+
+    def _merged(self, parts):
+        """The terms of all members, under their names and times their weights."""
+        return {
+            f"{member.name}/{name}": weight * term
+            for (member, weight), terms in zip(self.losses, parts, strict=True)
+            for name, term in terms.items()
+        }
+
+    def _coordinate_errors(self, residuals, parts):
+        """The weighted sum of the members that measure coordinates; |residuals| if none does."""
+        # Only coordinate losses: what overlap losses report as coordinate errors is |d|, which was
+        # not part of their cost and must not be added to what was.
+        weighted = [
+            weight * part
+            for (member, weight), part in zip(self.losses, parts, strict=True)
+            if isinstance(member, CoordinateLoss)
+        ]
+        return sum(weighted[1:], weighted[0]) if weighted else ops.even_abs(residuals)

@@ -6,10 +6,8 @@ is written again here. TensorFlow (XLA) and JAX.
 
 import numpy as np
 
-from boxloss.functional.overlap import total
 from boxloss.losses import IoULoss
-from boxloss.tensors import boxes, ops
-from boxloss.tensors.one_loop import sides_apart
+from boxloss.tensors import boxes, formulas, ops
 
 PARAMETRIZATIONS = {"cxcywh": "center_xywh", "xyxy": "xyxy"}
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # of Adam's paper
@@ -55,11 +53,23 @@ def parametrize(box, parametrization):
     return tuple(boxes.split(boxes.from_xyxy(box, PARAMETRIZATIONS[parametrization])))
 
 
+def errors(loss, y_true, y_pred):
+    """The error (...) of every box, by the formula as it stands where the loss is one.
+
+    The sides are tensors of their own here, which XLA vectorises as they are: to repeat each of
+    them along the boxes' last axis, as losses of arrays (..., 4) do, would cost several times more.
+    """
+    if loss.has_formula():
+        terms = formulas.terms_by_sides(loss.formula, y_true, y_pred)
+    else:
+        terms = loss.errors(y_true, y_pred).terms
+    return formulas.total(terms)
+
+
 def iou_errors(y_true, y_pred):
     """1 - IoU (...) of ordered and inverted boxes alike."""
     loss = IoULoss(dtype=ops.dtype_name(y_pred))
-    with sides_apart():
-        return loss.errors(y_true, y_pred).terms["overlap"]
+    return formulas.terms_by_sides(loss.formula, y_true, y_pred)["overlap"]
 
 
 def slope(loss, y_true, state, parametrization):
@@ -67,10 +77,9 @@ def slope(loss, y_true, state, parametrization):
 
     def summed(state):
         # The sum over boxes: each error depends on its own box only.
-        return ops.sum(total(loss.errors(y_true, xyxy(state, parametrization)).terms))
+        return ops.sum(errors(loss, y_true, xyxy(state, parametrization)))
 
-    with sides_apart():
-        return gradient(summed, state)
+    return gradient(summed, state)
 
 
 def _descend(state, slopes, rate, step_scale):

@@ -59,16 +59,27 @@ def image_scale(image_shape, boxes):
     return width[..., None], height[..., None]
 
 
+def _is_xyxy(box_format, image_shape):
+    """Whether boxes of a format are xyxy as they are."""
+    in_pixels = is_relative(box_format) and image_shape is not None
+    return box_format.removeprefix("rel_") == "xyxy" and not in_pixels
+
+
 def to_xyxy(boxes, box_format, image_shape=None):
     """Boxes (..., 4) of any of `FORMATS` as xyxy.
 
     Relative formats stay in units of the image, unless `image_shape` = (height, width), or a tensor
     (B, 2) of such pairs, turns them into pixels.
     """
-    layout = box_format.removeprefix("rel_")
-    if layout == "xyxy" and not (is_relative(box_format) and image_shape is not None):
+    if _is_xyxy(box_format, image_shape):
         return boxes
-    a, b, c, d = split(boxes)
+    return ops.stack(sides_to_xyxy(split(boxes), box_format, image_shape), axis=-1)
+
+
+def sides_to_xyxy(sides, box_format, image_shape=None):
+    """`to_xyxy` of boxes given as four tensors (...)."""
+    layout = box_format.removeprefix("rel_")
+    a, b, c, d = sides
     if layout in ("yxyx", "center_yxhw"):
         a, b, c, d = b, a, d, c
     if layout == "xywh":
@@ -77,19 +88,24 @@ def to_xyxy(boxes, box_format, image_shape=None):
         half_width, half_height = c / 2, d / 2
         a, b, c, d = a - half_width, b - half_height, a + half_width, b + half_height
     if is_relative(box_format) and image_shape is not None:
-        width, height = image_scale(image_shape, boxes)
+        width, height = image_scale(image_shape, a)
         a, b, c, d = a * width, b * height, c * width, d * height
-    return ops.stack([a, b, c, d], axis=-1)
+    return a, b, c, d
 
 
 def from_xyxy(boxes, box_format, image_shape=None):
     """Boxes (..., 4) in xyxy as any of `FORMATS`; the inverse of `to_xyxy`."""
-    layout = box_format.removeprefix("rel_")
-    if layout == "xyxy" and not (is_relative(box_format) and image_shape is not None):
+    if _is_xyxy(box_format, image_shape):
         return boxes
-    a, b, c, d = split(boxes)
+    return ops.stack(sides_from_xyxy(split(boxes), box_format, image_shape), axis=-1)
+
+
+def sides_from_xyxy(sides, box_format, image_shape=None):
+    """`from_xyxy` of boxes given as four tensors (...)."""
+    layout = box_format.removeprefix("rel_")
+    a, b, c, d = sides
     if is_relative(box_format) and image_shape is not None:
-        width, height = image_scale(image_shape, boxes)
+        width, height = image_scale(image_shape, a)
         a, b, c, d = a / width, b / height, c / width, d / height
     if layout == "xywh":
         c, d = c - a, d - b
@@ -97,7 +113,7 @@ def from_xyxy(boxes, box_format, image_shape=None):
         a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
     if layout in ("yxyx", "center_yxhw"):
         a, b, c, d = b, a, d, c
-    return ops.stack([a, b, c, d], axis=-1)
+    return a, b, c, d
 
 
 def is_real(y_true):

@@ -1,19 +1,23 @@
 """Functions of tensors, compiled on the first use that pays.
 
 `Compiled` decides call by call what is worth compiling: a set of shapes is compiled when it comes
-for the third time. Shapes that never come back (other numbers of boxes at every call) cost no
-compilation; they run operation by operation at first, and from then on in one TensorFlow graph for
-all shapes.
+for the third time, or at once where it is large. Shapes that never come back (other numbers of
+boxes at every call) cost no compilation; they run operation by operation at first, and on
+TensorFlow from then on in one graph for all shapes.
 """
 
 import collections
 import functools
+import math
 
-from boxloss.tensors import one_loop, ops
+from boxloss.tensors import ops, tapes
 
 WARM = 3  # The call with the same shapes that compiles them.
 MOST = 16  # Compiled sets of shapes; more run in the graph for all shapes.
 UNSEEN = 8  # Calls operation by operation, before the graph for all shapes is built.
+# Numbers of one argument from which the first call compiles: operation by operation a loss keeps
+# about 50 arrays of (B, N), which for 10^7 boxes are gigabytes.
+LARGE = 4 * 500_000
 
 
 class Compiled:
@@ -37,21 +41,29 @@ class Compiled:
             return self._unconverted(tensors)
         if backend == "jax":
             return self._call_jax(tensors)
+        if backend == "torch":
+            from boxloss.tensors import compiled_torch
+
+            return compiled_torch.call(self, tensors)
         return self.function(*tensors)
 
-    def _is_worth_it(self, signature):
+    def traced(self, *tensors):
+        """`function`, counted: whoever compiles it traces this."""
+        self.traces += 1
+        return self.function(*tensors)
+
+    def is_worth_it(self, signature):
         """Whether this call's shapes are compiled, or to be compiled now."""
         calls = self._calls[signature]
-        if calls < WARM:
-            if len(self._calls) > 1000:
-                self._calls.clear()
-            self._calls[signature] = calls = calls + 1
-            if calls == WARM:
-                full = sum(count == WARM for count in self._calls.values()) > MOST
-                self._calls[signature] = WARM - 1 if full else WARM
-                return not full
-            return False
-        return True
+        if calls >= WARM:
+            return True
+        if len(self._calls) > 1000:
+            self._calls.clear()
+        calls = WARM if _is_large(signature) else calls + 1
+        if calls == WARM and sum(count == WARM for count in self._calls.values()) >= MOST:
+            calls = WARM - 1
+        self._calls[signature] = calls
+        return calls == WARM
 
     # TensorFlow ---------------------------------------------------------------------------------
 
@@ -70,51 +82,57 @@ class Compiled:
         tensors = tuple(
             tf.convert_to_tensor(x) if isinstance(x, tf.Variable) else x for x in tensors
         )
+        present = [x for x in tensors if x is not None]
         if tf.distribute.has_strategy() or tf.config.functions_run_eagerly():
-            # Sums over replicas cannot stand in a function of their own under XLA.
+            # Sums over replicas cannot be in a function of their own under XLA.
             return self.function(*tensors)
         if not tf.executing_eagerly():
-            # In someone's graph: a cluster of its own where the shapes are known.
-            known = all(x is None or x.shape.is_fully_defined() for x in tensors)
+            # In someone's graph: a cluster of its own, where at most the number of images is
+            # unknown, as in fit. It takes few values: XLA compiles for each.
+            known = all(x.shape.rank is not None and None not in x.shape[1:] for x in present)
             return self.function(*tensors) if ops.in_xla() or not known else self._xla(tensors)
-        if self._is_worth_it(_signature(tensors)):
+        if tapes.push_forward(present):
+            return self.function(*tensors)  # no program here has a forward derivative
+        if self.is_worth_it(signature_of(tensors)):
             return self._xla(tensors)
         self._unseen += 1
-        return (self.function if self._unseen <= UNSEEN else self._graph)(*tensors)
+        if self._unseen <= UNSEEN:
+            return self.function(*tensors)
+        return self._graph(tuple(None if x is None else x.shape.rank for x in tensors))(*tensors)
 
-    @functools.cached_property
-    def _graph(self):
+    def _graph(self, ranks):
+        """The graph for all shapes; one for each set of ranks, which it cannot leave open."""
         import tensorflow as tf
 
-        def traced(*tensors):
-            self.traces += 1
-            return self.function(*tensors)
+        key = ("graph", ranks)
+        if key not in self._programs:
+            self._programs[key] = tf.function(self.traced, reduce_retracing=True, autograph=False)
+        return self._programs[key]
 
-        return tf.function(traced, reduce_retracing=True, autograph=False)
-
-    def _program(self, key, function, tensors):
+    def _program(self, key, function, tensors, watched=()):
         """`function(*tensors)` compiled by XLA, a call without arguments; `key` names the function.
 
-        It is traced here and not where it runs, in `stop_recording`, which would make the tapes
-        inside it deaf. And it is traced for these shapes alone: tf.function would look at each
-        argument of each call again.
+        It is traced outside of `tapes.paused()`, inside of which the function's own GradientTapes
+        would record nothing. And it is traced for these shapes alone: tf.function would look at
+        each argument of each call again.
         """
         import tensorflow as tf
 
+        key = (key, watched, signature_of(tensors))
+        program = self._programs.get(key)
         places = [index for index, x in enumerate(tensors) if x is not None]
         present = [tensors[index] for index in places]
+        if program is None:
 
-        def traced(*present):
-            self.traces += 1
-            arguments = [None] * len(tensors)
-            for index, x in zip(places, present, strict=True):
-                arguments[index] = x
-            with one_loop.tapes_known():
+            def traced(*present):
+                self.traces += 1
+                arguments = [None] * len(tensors)
+                for index, x in zip(places, present, strict=True):
+                    # Nobody will ask for a gradient of the others: see `one_loop`.
+                    free = not x.dtype.is_floating or index in watched
+                    arguments[index] = x if free else tf.stop_gradient(x)
                 return function(*arguments)
 
-        key = (key, _signature(tensors))
-        program = self._programs.get(key)
-        if program is None:
             specs = [tf.TensorSpec(x.shape, x.dtype) for x in present]
             compiled = tf.function(traced, jit_compile=True, autograph=False)
             program = compiled.get_concrete_function(*specs)
@@ -143,10 +161,9 @@ class Compiled:
         TensorFlow's gradient of a compiled function would keep, and copy, intermediates.
         """
         import tensorflow as tf
-        from tensorflow.python.eager import record
 
         floats = [i for i, x in enumerate(tensors) if x is not None and x.dtype.is_floating]
-        watched = tuple(i for i in floats if record.should_record_backprop((tensors[i],)))
+        watched = tuple(i for i in floats if tapes.watch([tensors[i]]))
         if self.is_scalar and watched and all(tensors[i].dtype.size >= 4 for i in watched):
             return self._at_once(tensors, watched)
         if not tf.executing_eagerly():
@@ -161,19 +178,20 @@ class Compiled:
         Half precision is left out: there the factor belongs before the rounding.
         """
         import tensorflow as tf
-        from tensorflow.python.eager import record
 
-        program = self._program(
-            ("both", watched), functools.partial(self._flat_with_gradients, watched), tensors
-        )
+        def both(*tensors):
+            value, gradients = self._with_gradients(watched, tensors)
+            return value, *gradients
+
+        program = self._program("both", both, tensors, watched)
 
         @tf.custom_gradient
         def run(*_):
-            with record.stop_recording():
+            with tapes.paused():
                 value, *gradients = program()
 
             def gradient(upstream):
-                if record.should_record_backprop([x for x in tensors if x is not None]):
+                if tapes.watch([x for x in tensors if x is not None]):
                     return self._with_gradients(watched, tensors, [upstream])[1]
                 if _is_one(upstream):
                     return gradients
@@ -183,34 +201,23 @@ class Compiled:
 
         return run(*(tensors[index] for index in watched))
 
-    def _flat_with_gradients(self, watched, *tensors):
-        def with_gradients():
-            return self._with_gradients(watched, tensors)
-
-        outcome = one_loop.value_and_gradient(
-            lambda: self.function(*tensors), [tensors[i] for i in watched], with_gradients
-        )
-        value, gradients = with_gradients() if outcome is None else outcome
-        return value, *gradients
-
     def _one_by_one(self, tensors, watched):
         """Nothing but the arguments is kept between the program of the value and the gradient's."""
         import tensorflow as tf
-        from tensorflow.python.eager import record
 
-        program = self._program("value", self.function, tensors)
+        program = self._program("value", self.function, tensors, watched)
         structure = None
 
         @tf.custom_gradient
         def run(*_):
             nonlocal structure
-            with record.stop_recording():
+            with tapes.paused():
                 structure = program()
             outcome = [x for x in tf.nest.flatten(structure) if x is not None]
 
             def gradient(*upstream):
                 wanted = [x for x in (*tensors, *upstream) if x is not None]
-                if record.should_record_backprop(wanted):
+                if tapes.watch(wanted):
                     # A second derivative: XLA takes minutes to compile that of a fused loop.
                     return self._with_gradients(watched, tensors, upstream)[1]
 
@@ -218,7 +225,7 @@ class Compiled:
                     own, upstream = arguments[: len(tensors)], arguments[len(tensors) :]
                     return self._with_gradients(watched, own, upstream)[1]
 
-                return self._program(("gradient", watched), gradients, (*tensors, *upstream))()
+                return self._program("gradient", gradients, (*tensors, *upstream), watched)()
 
             return outcome, gradient
 
@@ -228,7 +235,7 @@ class Compiled:
     # JAX ----------------------------------------------------------------------------------------
 
     def _call_jax(self, tensors):
-        if self._is_worth_it(_signature(tensors)):
+        if self.is_worth_it(signature_of(tensors)):
             return self._jit(*tensors)
         return self.function(*tensors)
 
@@ -236,15 +243,17 @@ class Compiled:
     def _jit(self):
         import jax
 
-        def traced(*tensors):
-            self.traces += 1
-            return self.function(*tensors)
-
-        return jax.jit(traced)
+        return jax.jit(self.traced)
 
 
-def _signature(tensors):
+def signature_of(tensors):
+    """dtype and shape of each, hashable; None stays None."""
     return tuple(x if x is None else (x.dtype, *x.shape) for x in tensors)
+
+
+def _is_large(signature):
+    known = [x[1:] for x in signature if x is not None and None not in x]
+    return any(math.prod(shape) >= LARGE for shape in known)
 
 
 def _is_one(upstream):

@@ -8,10 +8,7 @@ a box loss has its kinks.
 """
 
 import builtins
-import contextlib
-import contextvars
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -80,37 +77,33 @@ def static_shape(x):
     return tuple(x.shape)
 
 
-class Flag:
-    """False, and True inside `with flag():`, for each thread on its own."""
+def by_hand(function):
+    """A function whose derivative is written by hand.
 
-    def __init__(self, name: str) -> None:
-        self._value = contextvars.ContextVar(name, default=False)
+    `function(*tensors)` gives its value and `gradient(upstream)`, one outcome per tensor. Both act
+    element by element: each number of the value depends on the numbers at its own place alone. That
+    is what makes one spelling enough for all derivatives. On TensorFlow `gradient` is the reverse
+    one. On JAX it serves as the forward one, which is the same product there; JAX turns it round
+    for gradients, and keeps `jax.jvp` and `jax.hessian`, which `jax.custom_vjp` would refuse.
+    PyTorch's own derivatives do what is needed, and torch.compile looks through them: nothing here
+    is called there.
+    """
+    if backend() != "jax":
+        return _ops.custom_gradient(function)
+    import jax
 
-    def __bool__(self) -> bool:
-        return self._value.get()
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        token = self._value.set(True)
-        try:
-            yield
-        finally:
-            self._value.reset(token)
-
-
-# Inside, divisions are divisions: what is computed there has no gradient in the same loop. XLA cuts
-# a loop at a quotient that several results need, as a gradient does; a value needs most quotients
-# once, and a division takes one instruction instead of seven.
-values_only = Flag("values_only")
-
-
-def custom_gradient(function):
-    """Keras', and the value alone where nobody asks for a gradient: each takes time to trace."""
-
+    @jax.custom_jvp
     def call(*tensors):
-        if values_only:
-            return function(*tensors)[0]
-        return _ops.custom_gradient(function)(*tensors)
+        return function(*tensors)[0]
+
+    @call.defjvp
+    def tangent(tensors, tangents):
+        value, gradient = function(*tensors)
+        parts = []
+        for place, upstream in enumerate(tangents):
+            part = gradient(upstream)
+            parts.append(part[place] if isinstance(part, tuple) else part)
+        return value, sum(parts[1:], parts[0])
 
     return call
 
@@ -144,7 +137,7 @@ def _even(choose, share, a, b, at_tie):
 
         return choose(a, b), gradient
 
-    return custom_gradient(extremum)(a, b)
+    return by_hand(extremum)(a, b)
 
 
 def even_maximum(a, b, at_tie=None):
@@ -178,7 +171,7 @@ def even_abs(x):
 
         return _ops.abs(x), gradient
 
-    return custom_gradient(absolute)(x)
+    return by_hand(absolute)(x)
 
 
 # Division and powers -----------------------------------------------------------------------------
@@ -229,18 +222,29 @@ def bits(x, dtype=None):
 
 def written(x):
     """`x` itself; XLA computes it once and writes it to memory, however many uses it has."""
-    if backend() != "tensorflow" or not in_xla():
+    if not compiles_to_one_loop(x):
         return x
+    return by_hand(lambda x: (_barrier(x), lambda upstream: upstream))(x)
+
+
+def _barrier(x):
+    if backend() == "jax":
+        import jax
+
+        return jax.lax.optimization_barrier(x)
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-    def barrier(x):
-        return gen_xla_ops.xla_optimization_barrier(input=[x])[0], lambda upstream: upstream
-
-    return custom_gradient(barrier)(x)
+    return gen_xla_ops.xla_optimization_barrier(input=[x])[0]
 
 
 def hidden_zero(mask):
     """float32 zeros of the shape of `mask` (bool). LLVM knows that they are zeros, XLA does not."""
+    if backend() == "jax":
+        import jax
+
+        return bits(
+            jax.lax.shift_right_logical(_ops.cast(mask, "int32"), jax.numpy.int32(1)), "float32"
+        )
     import tensorflow as tf
 
     return tf.bitcast(
@@ -276,13 +280,9 @@ def binary_unit(x):
     return _ops.stop_gradient(unit), _ops.stop_gradient(scale)
 
 
-def _multiplies_to_divide(x):
-    return compiles_to_one_loop(x) and not values_only
-
-
 def reciprocal(x):
     """1 / x for x > 0; where XLA makes one loop of it, by three steps of Newton's method."""
-    if not _multiplies_to_divide(x):
+    if not compiles_to_one_loop(x):
         return 1.0 / x
     # The bits of a float are about its logarithm: their negation is 1 / x within 12 %.
     y = bits(0x7EF311C7 - bits(_ops.stop_gradient(x)), "float32")
@@ -296,9 +296,7 @@ def _ratio(a, b):
     inverse = reciprocal(b)
     quotient = _ops.where(_ops.equal(a, b), _ops.ones_like(a), a * inverse)
 
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
+    def gradient(upstream):
         first = upstream * inverse
         return first, -first * quotient
 
@@ -316,8 +314,7 @@ def divide_or(a, b, otherwise):
     bad = (_ops.less if one_loop else _ops.less_equal)(b, _ops.zeros_like(b) + smallest)
     safe = _ops.where(bad, _ops.ones_like(b), b)
     a = a * _ops.ones_like(b)
-    multiplies = _multiplies_to_divide(b)
-    quotient = custom_gradient(_ratio)(a, safe) if multiplies else a / safe
+    quotient = by_hand(_ratio)(a, safe) if one_loop else a / safe
     return _ops.where(bad, _ops.ones_like(b) * otherwise, quotient)
 
 
@@ -337,23 +334,18 @@ _ARCTAN = (
 
 
 def _angle(y, x):
-    if compiles_to_one_loop(x):
-        size = _ops.where(_ops.less(y, _ops.zeros_like(y)), -y, y)
-        longer, shorter = _ops.maximum(size, x), _ops.minimum(size, x)
-        t = shorter * reciprocal(longer)
-        square = t * t
-        series = _ARCTAN[0] * _ops.ones_like(t)
-        for coefficient in _ARCTAN[1:]:
-            series = series * square + coefficient
-        value = t * series
-        value = _ops.where(_ops.greater(size, x), 0.5 * math.pi - value, value)
-        value = _ops.where(_ops.less(y, _ops.zeros_like(y)), -value, value)
-    else:
-        value = _ops.arctan2(y, x)
+    size = _ops.where(_ops.less(y, _ops.zeros_like(y)), -y, y)
+    longer, shorter = _ops.maximum(size, x), _ops.minimum(size, x)
+    t = shorter * reciprocal(longer)
+    square = t * t
+    series = _ARCTAN[0] * _ops.ones_like(t)
+    for coefficient in _ARCTAN[1:]:
+        series = series * square + coefficient
+    value = t * series
+    value = _ops.where(_ops.greater(size, x), 0.5 * math.pi - value, value)
+    value = _ops.where(_ops.less(y, _ops.zeros_like(y)), -value, value)
 
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
+    def gradient(upstream):
         scaled = upstream * reciprocal(x * x + y * y)
         return scaled * x, -scaled * y
 
@@ -362,7 +354,7 @@ def _angle(y, x):
 
 def angle(y, x):
     """The angle of (x, y) for x >= 0, in [-pi/2, pi/2]; not both may be 0 or near 1e-19."""
-    return custom_gradient(_angle)(y, x)
+    return by_hand(_angle)(y, x) if compiles_to_one_loop(x) else _ops.arctan2(y, x)
 
 
 def _parts_of_exp(x):
@@ -383,9 +375,7 @@ def _exp_of_minus(x):
     power, series = _parts_of_exp(x)
     value = power + power * series
 
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
+    def gradient(upstream):
         return -upstream * value
 
     return value, gradient
@@ -394,9 +384,7 @@ def _exp_of_minus(x):
 def _one_minus_exp(x):
     power, series = _parts_of_exp(x)
 
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
+    def gradient(upstream):
         return upstream * (power + power * series)
 
     return (1.0 - power) - power * series, gradient
@@ -404,7 +392,7 @@ def _one_minus_exp(x):
 
 def exp_of_minus(x):
     """e^-x for x >= 0."""
-    return custom_gradient(_exp_of_minus)(x) if compiles_to_one_loop(x) else _ops.exp(-x)
+    return by_hand(_exp_of_minus)(x) if compiles_to_one_loop(x) else _ops.exp(-x)
 
 
 # (1 - e^-x) / x as a polynomial on [0, 1], the highest power first; relative error 3e-9.
@@ -430,9 +418,7 @@ def _one_minus_exp_to(most):
         if most == 2:
             value = value * (2.0 - value)
 
-        def gradient(*args, upstream=None):
-            if upstream is None:
-                (upstream,) = args
+        def gradient(upstream):
             return upstream * (1.0 - value)
 
         return value, gradient
@@ -448,7 +434,7 @@ def one_minus_exp(x, most=None):
     if not compiles_to_one_loop(x):
         return -_ops.expm1(-x)
     function = _one_minus_exp if most is None else _one_minus_exp_to(most)
-    return custom_gradient(function)(x)
+    return by_hand(function)(x)
 
 
 def safe_sqrt(x):
@@ -470,14 +456,16 @@ FLOAT16_MAX = 65504.0
 
 
 def _widen_float16(x):
-    """float16 to float32; the gradient saturates where float16 cannot hold it (instead of inf)."""
+    """float16 to float32; the gradient saturates where float16 cannot hold it (instead of inf).
 
-    def gradient(*args, upstream=None):
-        if upstream is None:
-            (upstream,) = args
+    To saturate is not linear, so JAX has no forward derivative of it.
+    """
+
+    def narrow(*args, upstream=None):  # PyTorch gives the upstream by name
+        upstream = args[0] if upstream is None else upstream
         return _ops.cast(_ops.clip(upstream, -FLOAT16_MAX, FLOAT16_MAX), "float16")
 
-    return _ops.cast(x, "float32"), gradient
+    return _ops.custom_gradient(lambda x: (_ops.cast(x, "float32"), narrow))(x)
 
 
 def widen(x, dtype):
@@ -485,7 +473,7 @@ def widen(x, dtype):
     x = _ops.convert_to_tensor(x)
     name = dtype_name(x)
     if name == "float16":
-        x = custom_gradient(_widen_float16)(x)
+        x = _widen_float16(x)
         name = "float32"
     return x if name == dtype else _ops.cast(x, dtype)
 
