@@ -319,3 +319,94 @@ def test_boxes_in_a_variable_are_measured_and_moved_on_every_call():
         assert np.abs(slopes[0]).max() > 0.01
         for slope in slopes:
             np.testing.assert_allclose(slope, slopes[0], rtol=1e-5, atol=1e-7)
+
+
+def test_large_boxes_are_compiled_at_the_first_call(monkeypatch):
+    monkeypatch.setattr(compiled, "LARGE", 2 * 6 * 4)
+    loss = boxloss.get("l1")
+    y_true, y_pred = batch()
+    loss(y_true[:1], y_pred[:1])
+    assert traces(loss) == 0
+    loss(y_true, y_pred)
+    assert traces(loss) == 1
+
+
+def test_members_of_a_sum_agree_on_the_image_shape():
+    members = [boxloss.MPDIoULoss(image_shape=shape) for shape in ((30, 40), (50, 40))]
+    members[1].name = "other"
+    with pytest.raises(ValueError, match="must agree on `image_shape`"):
+        boxloss.WeightedSum([(member, 1.0) for member in members])
+
+
+@only_tensorflow
+def test_weights_of_images_and_of_boxes_may_take_turns_while_shapes_change():
+    import tensorflow as tf
+
+    loss = boxloss.get("l1")
+    for n in range(1, 2 * compiled.UNSEEN + 1):
+        y_true, y_pred = map(as_tensor, box_examples(np.random.default_rng(n), 2, n))
+        weight = tf.constant([1.0, 3.0]) if n % 2 else tf.constant([[1.0] * n, [3.0] * n])
+        expected = abs(y_pred - y_true).numpy().sum((1, 2)) @ [1, 3] / (2 * n)
+        np.testing.assert_allclose(loss(y_true, y_pred, weight), expected, rtol=1e-5)
+
+
+def second_product(loss, y_true, y_pred, direction):
+    """The Hessian of the loss times a direction, forward over reverse."""
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        with tf.autodiff.ForwardAccumulator(y_pred, direction) as accumulator:
+            with tf.GradientTape() as tape:
+                tape.watch(y_pred)
+                value = loss(y_true, y_pred)
+            gradient = tape.gradient(value, y_pred)
+        return as_numpy(accumulator.jvp(gradient))
+    import jax
+
+    gradient = jax.grad(lambda p: loss(y_true, p))
+    return as_numpy(jax.jvp(gradient, (y_pred,), (direction,))[1])
+
+
+@pytest.mark.parametrize("name", ["giou", "ciou", "smooth_l1"])
+def test_forward_and_second_derivatives_are_those_of_differences_at_every_call(name):
+    rng = np.random.default_rng(4)
+    # A constant alpha would make the gradient another one than that of the value.
+    arguments = {"alpha_gradient": True} if name == "ciou" else {}
+    loss = boxloss.get(name, reduction="sum", dtype="float64", **arguments)
+    y_true, y_pred = (x.astype("float64") for x in box_examples(rng, 2, 3))
+    y_pred = y_true + 0.1 * (y_pred - y_true)
+    direction = rng.normal(size=y_pred.shape)
+    step = 1e-5
+    ends = [
+        value_and_gradient(lambda p: loss(as_tensor(y_true), p), y_pred + s * step * direction)
+        for s in (1, -1)
+    ]
+    slope, bend = ((a - b) / (2 * step) for a, b in zip(*ends, strict=True))
+    tensors = list(map(as_tensor, (y_true, y_pred, direction)))
+    for _ in range(compiled.WARM + 1):
+        np.testing.assert_allclose(forward(loss, *tensors), slope, rtol=1e-5)
+        np.testing.assert_allclose(
+            second_product(loss, *tensors), bend, rtol=1e-5, atol=1e-5 * abs(bend).max()
+        )
+
+
+def forward(loss, y_true, y_pred, direction):
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        with tf.autodiff.ForwardAccumulator(y_pred, direction) as accumulator:
+            value = loss(y_true, y_pred)
+        return as_numpy(accumulator.jvp(value))
+    import jax
+
+    return as_numpy(jax.jvp(lambda p: loss(y_true, p), (y_pred,), (direction,))[1])
+
+
+@only_tensorflow
+def test_autograph_is_kept_away_from_a_loss(caplog):
+    import tensorflow as tf
+
+    loss = boxloss.get("dfl")
+    y_true, y_pred = map(as_tensor, examples(loss))
+    tf.function(lambda t, p: loss(t, p))(y_true, y_pred)
+    assert "AutoGraph" not in caplog.text

@@ -212,6 +212,62 @@ def test_operations_keep_float64():
         np.testing.assert_allclose(ops.convert_to_numpy(got), expected, rtol=1e-15, err_msg=name)
 
 
+def _boxes(loss, images=2, count=5):
+    import torch
+    from loss_table import box_examples
+
+    return [torch.tensor(x) for x in box_examples(np.random.default_rng(0), images, count)]
+
+
+@pytest.mark.parametrize("name", boxloss.names("box"))
+def test_dynamo_sees_one_graph_of_every_box_loss(name):
+    import torch
+
+    loss = boxloss.get(name, **REQUIRED.get(name, {}))
+    y_true, y_pred = _boxes(loss)
+    torch._dynamo.reset()
+    explained = torch._dynamo.explain(lambda t, p: loss(t, p))(y_true, y_pred.requires_grad_())
+    assert explained.graph_break_count == 0, explained.break_reasons
+
+
+def test_torch_func_gives_the_gradient_and_the_second_derivative():
+    import torch
+
+    loss = boxloss.get("giou")
+    y_true, y_pred = _boxes(loss)
+    value, pull = torch.func.vjp(lambda p: loss(y_true, p), y_pred)
+    leaf = y_pred.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(y_true, leaf), leaf, create_graph=True)
+    torch.testing.assert_close(pull(torch.ones(()))[0], gradient)
+    (second,) = torch.autograd.grad(gradient.square().sum(), leaf)
+    assert second.abs().max() > 0
+
+
+def test_a_large_call_is_compiled_with_its_gradient_and_differentiates_twice(monkeypatch):
+    import torch
+
+    from boxloss.tensors import compiled_torch
+
+    monkeypatch.setattr(compiled_torch, "SMALLEST", 1)
+    if not compiled_torch._has_compiler():
+        pytest.skip("no C++ compiler and no GPU")
+    loss = boxloss.get("giou")
+    y_true, y_pred = _boxes(loss)
+    results = []
+    for _ in range(4):
+        leaf = y_pred.clone().requires_grad_()
+        value = 3.0 * loss(y_true, leaf)
+        (gradient,) = torch.autograd.grad(value, leaf, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), leaf)
+        results.append((value.detach(), gradient.detach(), second))
+        leaf.grad = None
+        loss(y_true, leaf).backward()
+        results[-1] += (leaf.grad,)
+    assert loss._compiled("loss", None)[0]._programs
+    for first, last in zip(results[0], results[-1], strict=True):
+        torch.testing.assert_close(first, last, rtol=1e-4, atol=1e-6)
+
+
 # PyTorch without TensorFlow, JAX and KERAS_BACKEND ------------------------------------------------
 
 

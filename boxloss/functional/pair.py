@@ -343,7 +343,9 @@ class Pair:
         """The same pair with another measure in the IoU's place, for losses that multiply it."""
         pair = Pair.__new__(Pair)
         # What was computed already serves both.
-        pair.__dict__.update(self.__dict__, iou=iou, plain_iou=self.iou)
+        known = {**vars(self), "_kept_iou": iou, "_kept_plain_iou": self.iou}
+        for name, value in known.items():
+            setattr(pair, name, value)
         return pair
 
     # Written relative to the true box, so that small boxes far from the origin keep their digits.

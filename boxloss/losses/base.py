@@ -259,6 +259,20 @@ class TensorLoss(keras.losses.Loss):
         """
         return self._run("all", y_true, y_pred, sample_weight, mask, image_shape)
 
+    def box_errors(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        mask: ArrayLike | None = None,
+        image_shape: ImageShape | None = None,
+    ) -> Tensor:
+        """The errors of the boxes alone, (B, N), 0 at padding; no other level is computed.
+
+        For code that weighs boxes by itself, a dense head for example. Changes no state.
+        """
+        return self._run("box_errors", y_true, y_pred, None, mask, image_shape)
+
+    @ops.unconverted
     def _run(self, wanted, y_true, y_pred, sample_weight, mask, image_shape):
         """`_levels`, compiled where that pays."""
         checks.numeric("y_true", y_true)

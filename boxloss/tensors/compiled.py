@@ -38,7 +38,7 @@ class Compiled:
     def __call__(self, *tensors):
         backend = ops.backend()
         if backend == "tensorflow":
-            return self._unconverted(tensors)
+            return ops.unconverted(self._call_tensorflow)(tensors)
         if backend == "jax":
             return self._call_jax(tensors)
         if backend == "torch":
@@ -66,14 +66,6 @@ class Compiled:
         return calls == WARM
 
     # TensorFlow ---------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _unconverted(self):
-        """Without AutoGraph, which rewrites what a user's function calls: there is no Python
-        control flow over tensors here, and rewritten generators and closures do not all work."""
-        import tensorflow as tf
-
-        return tf.autograph.experimental.do_not_convert(self._call_tensorflow)
 
     def _call_tensorflow(self, tensors):
         import tensorflow as tf

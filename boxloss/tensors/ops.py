@@ -77,6 +77,19 @@ def static_shape(x):
     return tuple(x.shape)
 
 
+def unconverted(function):
+    """`function`, which AutoGraph leaves as it is inside someone's tf.function.
+
+    There is no Python control flow over tensors in boxloss, and rewritten generators, closures and
+    empty methods do not all work.
+    """
+    if backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
+
+
 def by_hand(function):
     """A function whose derivative is written by hand.
 

@@ -134,18 +134,19 @@ class Criterion:
         true, pred, found = self._in_unit(target, predicted, strides)
         total = ops.maximum(ops.sum(target.quality, axis=-1, keepdims=True), 1.0)
         weights = target.quality / total  # (B, A)
-        tensors = self.loss.tensors(true, pred, sample_weight=weights)
-        errors = {"box": tensors.box_errors, "class": self._class_errors(target, logits)}
+        errors = {
+            "box": self.loss.box_errors(true, pred),
+            "class": self._class_errors(target, logits),
+        }
         parts = {
-            "box": self.box_weight * tensors.image_losses,
+            "box": self.box_weight * ops.sum(weights * errors["box"], axis=-1),
             "class": self.class_weight * ops.sum(errors["class"] / total, axis=-1),
         }
         if self.bins:
             steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
             sides = coders.boxes_to_distances(target.boxes, points) / steps
-            tensors = self.bin_loss.tensors(sides, distribution, weights, mask=found)
-            errors["bins"] = tensors.box_errors
-            parts["bins"] = self.bin_weight * tensors.image_losses
+            errors["bins"] = self.bin_loss.box_errors(sides, distribution, mask=found)
+            parts["bins"] = self.bin_weight * ops.sum(weights * errors["bins"], axis=-1)
         return errors, parts
 
     def _class_errors(self, target, logits):
