@@ -14,22 +14,14 @@ else:
     import jax.numpy as _library
 
 NARROWING = (
-    "arccos",
-    "arcsin",
-    "arctan",
     "arctan2",
     "ceil",
     "clip",
     "cos",
-    "cosh",
     "floor",
-    "logaddexp",
     "maximum",
     "minimum",
     "sin",
-    "sinh",
-    "tan",
-    "tanh",
 )
 
 

@@ -16,8 +16,6 @@ argmin = tf.argmin
 broadcast_to = tf.broadcast_to
 ceil = tf.math.ceil
 cos = tf.cos
-cosh = tf.cosh
-cumsum = tf.cumsum
 custom_gradient = tf.custom_gradient
 equal = tf.equal
 exp = tf.exp
@@ -32,7 +30,6 @@ less = tf.less
 less_equal = tf.less_equal
 log = tf.math.log
 log1p = tf.math.log1p
-log_sigmoid = tf.math.log_sigmoid
 log_softmax = tf.nn.log_softmax
 logical_and = tf.logical_and
 logical_not = tf.logical_not
@@ -44,8 +41,6 @@ mean = tf.reduce_mean
 min = tf.reduce_min
 not_equal = tf.not_equal
 ones_like = tf.ones_like
-prod = tf.reduce_prod
-relu = tf.nn.relu
 sigmoid = tf.sigmoid
 sign = tf.sign
 sin = tf.sin
@@ -57,9 +52,6 @@ squeeze = tf.squeeze
 stack = tf.stack
 stop_gradient = tf.stop_gradient
 sum = tf.reduce_sum
-tan = tf.tan
-tanh = tf.tanh
-tile = tf.tile
 transpose = tf.transpose
 zeros_like = tf.zeros_like
 
@@ -143,10 +135,6 @@ def zeros(shape, dtype="float32"):
     return tf.zeros(shape, dtype=dtype)
 
 
-def full_like(x, fill_value):
-    return tf.fill(tf.shape(x), _number(fill_value, x.dtype))
-
-
 def arange(start, stop=None, step=1, dtype=None):
     return (
         tf.range(start, delta=step, dtype=dtype)
@@ -167,10 +155,6 @@ def top_k(x, k, sorted=True):
 
 def segment_sum(data, segment_ids, num_segments=None):
     return tf.math.unsorted_segment_sum(data, segment_ids, num_segments)
-
-
-def divide_no_nan(x1, x2):
-    return tf.math.divide_no_nan(x1, x2)
 
 
 def convert_to_numpy(x):
