@@ -25,5 +25,5 @@ def traces(loss):
     return sum(function.traces for function in functions_of(loss))
 
 
-def repeat(call, times=compiled.WARM + 1):
+def repeat(call, times=compiled.COMPILING_CALL + 1):
     return [call() for _ in range(times)]

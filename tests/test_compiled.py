@@ -52,7 +52,9 @@ def test_nan_in_a_real_box_reaches_the_scalar_of_a_compiled_call():
     loss = boxloss.get("giou")
     y_true, y_pred = batch()
     y_pred[0, 2, 1] = np.nan
-    assert np.isnan([as_numpy(loss(y_true, y_pred)) for _ in range(compiled.WARM + 1)]).all()
+    assert np.isnan(
+        [as_numpy(loss(y_true, y_pred)) for _ in range(compiled.COMPILING_CALL + 1)]
+    ).all()
     assert traces(loss) > 0
 
 
@@ -69,7 +71,7 @@ def test_shapes_that_never_return_are_not_compiled():
 def test_a_set_of_shapes_that_returns_is_traced_once():
     loss = boxloss.get("l1")
     shapes = [box_examples(np.random.default_rng(n), 2, n) for n in (3, 4)]
-    for _ in range(compiled.WARM + 5):
+    for _ in range(compiled.COMPILING_CALL + 5):
         for y_true, y_pred in shapes:
             loss(y_true, y_pred)
     assert traces(loss) == 2
@@ -78,9 +80,12 @@ def test_a_set_of_shapes_that_returns_is_traced_once():
 def test_no_more_than_a_few_shapes_are_compiled():
     function = compiled.Compiled(lambda x: x)
     for n in range(100):
-        for _ in range(compiled.WARM):
+        for _ in range(compiled.COMPILING_CALL):
             function.is_worth_it((("float32", n),))
-    assert sum(count == compiled.WARM for count in function._calls.values()) == compiled.MOST
+    assert (
+        sum(count == compiled.COMPILING_CALL for count in function._calls.values())
+        == compiled.MAX_PROGRAMS
+    )
 
 
 def test_every_level_is_the_same_when_compiled():
@@ -343,7 +348,7 @@ def test_weights_of_images_and_of_boxes_may_take_turns_while_shapes_change():
     import tensorflow as tf
 
     loss = boxloss.get("l1")
-    for n in range(1, 2 * compiled.UNSEEN + 1):
+    for n in range(1, 2 * compiled.CALLS_BEFORE_GRAPH + 1):
         y_true, y_pred = map(as_tensor, box_examples(np.random.default_rng(n), 2, n))
         weight = tf.constant([1.0, 3.0]) if n % 2 else tf.constant([[1.0] * n, [3.0] * n])
         expected = abs(y_pred - y_true).numpy().sum((1, 2)) @ [1, 3] / (2 * n)
@@ -383,7 +388,7 @@ def test_forward_and_second_derivatives_are_those_of_differences_at_every_call(n
     ]
     slope, bend = ((a - b) / (2 * step) for a, b in zip(*ends, strict=True))
     tensors = list(map(as_tensor, (y_true, y_pred, direction)))
-    for _ in range(compiled.WARM + 1):
+    for _ in range(compiled.COMPILING_CALL + 1):
         np.testing.assert_allclose(forward(loss, *tensors), slope, rtol=1e-5)
         np.testing.assert_allclose(
             second_product(loss, *tensors), bend, rtol=1e-5, atol=1e-5 * abs(bend).max()

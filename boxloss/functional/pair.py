@@ -69,10 +69,11 @@ def shared(pred, true):
     """The side that two sides (low, high) share: its signed length, below 0 for sides apart, and
     max(length, 0).
 
-    At a tie of two ends each has half of the gradient, and where sides touch the shared one has
-    half. A side of 0 within the other one is not such a kink: what it shares opens as it does. Half
-    of that gradient would let the union grow inside the other box, and a share of the end at which
-    it lies would shrink the enclosing box as it opens to the outside.
+    At a tie of two ends each end has half of the gradient, and where two sides touch the shared
+    side has half. The exception is a side of length 0 inside the other box: to widen it widens the
+    overlap one for one, so it has the full gradient. Half of it would let the union grow inside the
+    other box, and a share for the end at which it lies would shrink the enclosing box as the side
+    opens to the outside.
     """
     flat = ops.logical_or(ops.equal(*pred), ops.equal(*true))
     half = 0.5 * ops.ones_like(pred[0])

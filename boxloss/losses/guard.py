@@ -11,9 +11,9 @@ import numpy as np
 
 from boxloss.tensors import boxes, ops
 
-LOOKS = 3  # calls of a loss that are looked at
-MOST = 256  # boxes of a call
-FEWEST = 8  # real boxes from which anything is said
+CALLS_LOOKED_AT = 3  # calls of a loss that are looked at
+BOXES_LOOKED_AT = 256  # boxes of a call
+BOXES_NEEDED = 8  # real boxes from which anything is said
 
 # Weak: looking at a loss must not keep it alive. Not an attribute: that would be copied and saved.
 _LOOKED: weakref.WeakKeyDictionary = (
@@ -40,7 +40,7 @@ def look(loss, y_true, y_pred, mask=None):
             "with -1 (`padded_batch(..., padding_values=-1.0)` in tf.data), or give a mask",
         )
     # Shares of a handful of boxes mean nothing: one odd box of three would be a third.
-    if len(true) < FEWEST:
+    if len(true) < BOXES_NEEDED:
         return
     for matter, message in _matters(loss.bounding_box_format, true, pred):
         _warn(loss, matter, message)
@@ -66,7 +66,7 @@ def look_at_labels(loss, labels, background, mask=None):
 def _may_look(loss, *tensors):
     """True at the first calls with real numbers."""
     seen = _LOOKED.setdefault(loss, [0, set()])
-    if seen[0] >= LOOKS or not all(map(_is_eager, tensors)):
+    if seen[0] >= CALLS_LOOKED_AT or not all(map(_is_eager, tensors)):
         return False
     # Counted even if nothing is found, so that a long eager loop is checked at its start only.
     seen[0] += 1
@@ -98,8 +98,8 @@ def _is_eager(x):
 
 
 def _flat(x, size):
-    """(at most MOST, size) float64 numpy."""
-    x = ops.reshape(x, (-1, size))[:MOST]
+    """(at most BOXES_LOOKED_AT, size) float64 numpy."""
+    x = ops.reshape(x, (-1, size))[:BOXES_LOOKED_AT]
     return np.asarray(ops.convert_to_numpy(ops.cast(x, "float32")), "float64")
 
 

@@ -12,9 +12,9 @@ import math
 
 from boxloss.tensors import ops, tapes
 
-WARM = 3  # The call with the same shapes that compiles them.
-MOST = 16  # Compiled sets of shapes; more run in the graph for all shapes.
-UNSEEN = 8  # Calls operation by operation, before the graph for all shapes is built.
+COMPILING_CALL = 3  # The call with the same shapes that compiles them.
+MAX_PROGRAMS = 16  # Compiled sets of shapes; more run in the graph for all shapes.
+CALLS_BEFORE_GRAPH = 8  # Calls operation by operation, before the graph for all shapes is built.
 # Numbers of one argument from which the first call compiles: operation by operation a loss keeps
 # about 50 arrays of (B, N), which for 10^7 boxes are gigabytes.
 LARGE = 4 * 500_000
@@ -55,15 +55,18 @@ class Compiled:
     def is_worth_it(self, signature):
         """Whether this call's shapes are compiled, or to be compiled now."""
         calls = self._calls[signature]
-        if calls >= WARM:
+        if calls >= COMPILING_CALL:
             return True
         if len(self._calls) > 1000:
             self._calls.clear()
-        calls = WARM if _is_large(signature) else calls + 1
-        if calls == WARM and sum(count == WARM for count in self._calls.values()) >= MOST:
-            calls = WARM - 1
+        calls = COMPILING_CALL if _is_large(signature) else calls + 1
+        if (
+            calls == COMPILING_CALL
+            and sum(count == COMPILING_CALL for count in self._calls.values()) >= MAX_PROGRAMS
+        ):
+            calls = COMPILING_CALL - 1
         self._calls[signature] = calls
-        return calls == WARM
+        return calls == COMPILING_CALL
 
     # TensorFlow ---------------------------------------------------------------------------------
 
@@ -88,7 +91,7 @@ class Compiled:
         if self.is_worth_it(signature_of(tensors)):
             return self._xla(tensors)
         self._unseen += 1
-        if self._unseen <= UNSEEN:
+        if self._unseen <= CALLS_BEFORE_GRAPH:
             return self.function(*tensors)
         return self._graph(tuple(None if x is None else x.shape.rank for x in tensors))(*tensors)
 
