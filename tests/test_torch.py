@@ -309,5 +309,7 @@ def test_the_commands_that_train_nothing_work_on_bccd(torch_alone, bccd, tmp_pat
     run("-m", "boxloss", "audit", *found, "--worst", "5", "--out", tmp_path / "audit")
     assert (tmp_path / "audit" / "audit.csv").is_file()
     truth, results = found[:2], found[4:]
-    metrics = json.loads(run("-m", "boxloss", "evaluate", *truth, *results, "--out", tmp_path))
+    metrics = json.loads(
+        run("-m", "boxloss", "evaluate", *truth, *results, "--out", tmp_path / "found")
+    )
     assert metrics["AP50"] == pytest.approx(0.842, abs=2e-3)  # as the data set's README says
