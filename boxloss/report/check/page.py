@@ -43,7 +43,9 @@ svg, img { display: block; width: 100%; height: auto; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem; text-align: right;
   border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; max-width: 24rem; }
+th, td { overflow-wrap: normal; }
+th:first-child, td:first-child { text-align: left; min-width: 6rem; max-width: 24rem; }
+td:first-child { overflow-wrap: anywhere; }
 li { margin: .3rem 0; } code { font-size: .85rem; color: var(--soft); display: block; }
 """
 
