@@ -36,9 +36,9 @@ function parseCsv(text) {
   const pattern = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n|\r|\n|$)/gy;
   for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
     const [whole, field, end] = match;
-    const text = field.startsWith('"') ? field.slice(1, -1).replaceAll('""', '"') : field;
+    const value = field.startsWith('"') ? field.slice(1, -1).replaceAll('""', '"') : field;
     // An apostrophe that boxloss put before what a spreadsheet would run, or read as a number.
-    records.at(-1).push(/^'+([=+\-@\t\r]|\d+$)/.test(text) ? text.slice(1) : text);
+    records.at(-1).push(/^'+([=+\-@\t\r]|\d+$)/.test(value) ? value.slice(1) : value);
     if (end !== ",") records.push([]);
     if (!whole.length || pattern.lastIndex >= text.length) break;
   }
