@@ -1,7 +1,7 @@
 """What TensorFlow knows about the derivatives that somebody will ask for.
 
-This is the one file that imports from `tensorflow.python`, because TensorFlow has no public way to
-ask. boxloss must know before a call which gradients are wanted: a program that gives value and
+Beside `ops.in_xla`, this is the only import from `tensorflow.python`: TensorFlow has no public way
+to ask. boxloss must know before a call which gradients are wanted: a program that gives value and
 gradient at once takes twice the time of one that gives the value, and a program with a gradient of
 its own would be recorded, with all of its intermediates, by every tape that is open.
 """
