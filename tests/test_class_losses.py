@@ -87,7 +87,8 @@ def truth(name, labels, qualities):
 
 
 def test_every_class_loss_has_an_oracle():
-    assert boxloss.names("class") == sorted(ORACLES)
+    # The rows of MAL are in test_fine_grained, with those of the other losses of its detectors.
+    assert sorted({*ORACLES, "mal"}) == boxloss.names("class")
 
 
 @every_variant

@@ -213,12 +213,12 @@ def test_a_bad_out_is_told_before_the_model_is_loaded(shapes, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
-def test_help_has_three_examples_and_the_defaults(command, capsys):
+def test_help_has_examples_and_the_defaults(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
     printed, _ = capsys.readouterr()
     assert stop.value.code == 0
-    assert printed.count(f"  boxloss {command} ") == 3
+    assert printed.count(f"  boxloss {command} ") >= 3
     assert "(default: " in printed
 
 

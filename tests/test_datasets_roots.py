@@ -236,7 +236,8 @@ def test_the_command_trains_on_a_data_yaml_alone(tmp_path, capsys):
     train_set, validation_set = sets_of(["--annotations", path])
     assert (list(shown(train_set)), list(shown(validation_set))) == (["t1.png"], ["v1.png"])
     told = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in told] == ["training", "validation"]
+    heads = [line.split(":")[0] for line in told if line[:1] != " "]  # a table is below each
+    assert heads == ["training", "validation"]
 
 
 def test_the_command_follows_links_and_prints_each_place_once(tmp_path, capsys):
@@ -266,5 +267,7 @@ def test_many_problems_are_counted_by_rule(tmp_path, capsys):
     )
     sets_of(["--images", tmp_path / "images", "--annotations", path])
     told = capsys.readouterr().err.splitlines()
-    assert "35 boxes dropped" in told[0] and len(told) == 22
-    assert told[-1] == "  and 15 more that must have width > 0 and height > 0"
+    assert "35 boxes dropped" in told[0]
+    assert sum("must" in line and ".json: " in line for line in told) == 20
+    (more,) = (line for line in told if "more that" in line)
+    assert more == "  and 15 more that must have width > 0 and height > 0"

@@ -12,9 +12,13 @@ from boxloss.tensors import ops
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+# The programs of this page need Ultralytics, torchvision or Transformers, and images: make
+# test-torch runs the adapters that they show.
+ELSEWHERE = DOCS / "adapters.md"
 BLOCKS = [
     pytest.param(*block, id=f"{page.relative_to(ROOT)}:{index}")
     for page in PAGES
+    if page != ELSEWHERE
     for index, block in enumerate(blocks_of(page))
 ]
 on_tensorflow = pytest.mark.skipif(

@@ -107,6 +107,7 @@ def test_a_loop_agrees_with_fit(program, reference, tmp_path):
 
 
 def test_every_program_is_compared():
-    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"problem"}
+    # `ultralytics_wiou` trains a detector of Ultralytics, which has no fit to compare with.
+    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"problem", "ultralytics_wiou"}
     assert files == set(PROGRAMS)
     assert all(len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 50 for name in files)

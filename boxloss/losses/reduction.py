@@ -90,7 +90,8 @@ def factor(errors_like, *, normalizer, reduction, box_weight, image_weight, by_b
 
     errors_like: (B, N), for its shape and dtype. by_box: box errors are reduced, not image losses.
     """
-    values = errors_like if by_box else errors_like[:, 0]
+    # One number per image, of a batch without boxes as well: there is no first column in that.
+    values = errors_like if by_box else ops.sum(errors_like[:, :1], axis=-1)
     image = share_of_each(values, image_weight, reduction)
     if by_box or normalizer == "none":
         return Factor(box_weight, image)

@@ -9,6 +9,7 @@ it is left out, with a line on stderr, where neither works.
 """
 
 import argparse
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -109,9 +110,10 @@ def boxloss_losses():
 
 def plain_losses():
     """The formulas as anyone would write them in TensorFlow."""
-    from peers import PLAIN
+    from peers import NAIVE, operations
 
-    return {name: PLAIN[name] for name in ("giou", "ciou")}, _tensorflow
+    xp = operations()
+    return {name: functools.partial(NAIVE[name], xp) for name in ("giou", "ciou")}, _tensorflow
 
 
 def keras_losses():

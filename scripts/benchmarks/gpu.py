@@ -146,7 +146,7 @@ def example(boxes, images):
 def loss_of(name, **arguments):
     from boxloss import losses
 
-    needed = {"image_shape": (640, 640)} if name == "mpdiou" else {}
+    needed = {"image_shape": (640, 640)} if name in ("mpdiou", "ltrb_l1") else {}
     return losses.get(name, **needed, **arguments)
 
 
