@@ -92,9 +92,10 @@ $(TORCH_READY): pyproject.toml constraints.txt
 	-$(TORCH_VENV)/bin/uv pip install --quiet --no-deps --python $(TORCH_VENV)/bin/python $(DETECTORS)
 	touch $@
 
+# One thread to each of the two workers: four threads on two cores wait for each other.
 ifneq ($(TORCH_FOUND),)
 test-torch: $(TORCH_READY)
-	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not addons" \
+	OMP_NUM_THREADS=1 KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not addons" \
 		$(MATHEMATICS) $(wildcard tests/test_torch.py tests/test_transformers.py tests/test_adapters_*.py)
 else
 test-torch:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from checked_rows import ARGUMENTS as ROW_ARGUMENTS
 from checked_rows import PAIRS, ROWS
-from loss_table import REQUIRED
+from loss_table import REQUIRED, make
 
 import boxloss
 from boxloss.tensors import ops
@@ -116,7 +116,7 @@ def test_float64_agrees_to_ten_digits_with_the_checked_rows(row, pair, value, gr
         pytest.skip("its inputs are read in test_losses.py and the files of its kind")
     boxes, truth = PAIRS[pair]
     prediction = torch.tensor([[boxes]], dtype=torch.float64, requires_grad=True)
-    loss = boxloss.get(name, **arguments, dtype="float64")
+    loss = make(name, **arguments, dtype="float64")
     got = loss(torch.tensor([[truth]], dtype=torch.float64), prediction)
     assert got.dtype == torch.float64
     # The rows are written with ten digits.
