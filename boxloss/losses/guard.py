@@ -94,7 +94,9 @@ def _is_eager(x):
         return not isinstance(x, jax.core.Tracer)
     import torch
 
-    return not torch.compiler.is_compiling()
+    # Inside a torch.func transform a tensor has no numbers of its own.
+    wrapped = isinstance(x, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return not (wrapped or torch.compiler.is_compiling())
 
 
 def _flat(x, size):
