@@ -14,6 +14,8 @@ from boxloss import coders
 from boxloss.tensors import ops
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
+# Transformers imports torchvision, whose operators may not fit the torch beside it.
+pytest.importorskip("torchvision_stub", reason="needs torchvision")
 d_fine = pytest.importorskip("transformers.loss.loss_d_fine", reason="needs transformers")
 pytest.importorskip("PIL", reason="needs pillow, for transformers")
 deim = pytest.importorskip("transformers.loss.loss_deimv2", reason="needs transformers")
