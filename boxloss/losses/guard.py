@@ -94,9 +94,11 @@ def _is_eager(x):
         return not isinstance(x, jax.core.Tracer)
     import torch
 
+    if torch.compiler.is_compiling():  # first: a compiler cannot follow the question below
+        return False
     # Inside a torch.func transform a tensor has no numbers of its own.
     wrapped = isinstance(x, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x)
-    return not (wrapped or torch.compiler.is_compiling())
+    return not wrapped
 
 
 def _flat(x, size):
