@@ -61,7 +61,7 @@ def real_rows(true_boxes: ArrayLike, ignore: ArrayLike | None = None) -> Tensor:
 def with_a_row(true_boxes: ArrayLike, true_labels: ArrayLike, ignore: ArrayLike | None = None):
     """The three as they are; with one row of padding where they have no rows: (B, 1, ...).
 
-    Nothing has no largest.
+    A maximum over zero rows is undefined, so one padding row is added.
     """
     if ops.static_shape(true_boxes)[1] != 0:
         return true_boxes, true_labels, ignore

@@ -15,14 +15,14 @@ from boxloss.tensors import boxes as box_arithmetic
 from boxloss.tensors import ops
 from boxloss.types import ArrayLike, Tensor
 
-# Costs that are not finite, and pairs that must not be, are as dear as this.
-DEAR = 1e9
+# The cost of a pair that must not be matched, and of one whose own cost is not finite.
+FORBIDDEN_COST = 1e9
 
 
 def _finite(cost):
-    """The cost with `DEAR` for what is no number or beyond: one bad prediction spoils no match."""
-    good = ops.logical_and(ops.isfinite(cost), ops.less(ops.abs(cost), DEAR))
-    return ops.where(good, cost, DEAR * ops.ones_like(cost))
+    """`FORBIDDEN_COST` where a cost is not finite or above it: one prediction spoils no match."""
+    good = ops.logical_and(ops.isfinite(cost), ops.less(ops.abs(cost), FORBIDDEN_COST))
+    return ops.where(good, cost, FORBIDDEN_COST * ops.ones_like(cost))
 
 
 def _log(p):
@@ -87,7 +87,7 @@ def simota(
     entropy = entropy + _label_scores(-_log(root) - rest, true_labels)
     away = ops.where(ops.logical_and(within, near), zero, 1e5 * ops.ones_like(zero))
     cost = _finite(entropy - iou_weight * ops.log(overlap + 1e-8) + away)
-    cost = ops.where(allowed, cost, DEAR * ops.ones_like(cost))
+    cost = ops.where(allowed, cost, FORBIDDEN_COST * ops.ones_like(cost))
 
     count = min(count, ops.shape(overlap)[-1])
     number = ops.maximum(ops.floor(ops.sum(ops.top_k(overlap, count)[0], axis=-1) + 1e-6), 1.0)
@@ -97,9 +97,9 @@ def simota(
         cheapest * ops.one_hot(place, count, dtype=ops.dtype_name(cheapest)), axis=-1, keepdims=True
     )
     wanted = ops.logical_and(allowed, ops.less_equal(cost, last))
-    wanted = ops.logical_and(wanted, ops.less(cost, DEAR * ops.ones_like(cost)))
+    wanted = ops.logical_and(wanted, ops.less(cost, FORBIDDEN_COST * ops.ones_like(cost)))
 
-    claim = ops.where(wanted, -cost, -2.0 * DEAR * ops.ones_like(cost))
+    claim = ops.where(wanted, -cost, -2.0 * FORBIDDEN_COST * ops.ones_like(cost))
     index = ops.cast(ops.argmax(claim, axis=1), "int32")
     index = ops.where(ops.any(wanted, axis=1), index, -ops.ones_like(index))
     rows = ops.arange(ops.shape(overlap)[1], dtype="int32")[None, :, None]

@@ -1,4 +1,4 @@
-"""What the locations that answer for each true box were off, summed over an epoch."""
+"""Per true box: the summed errors of the locations assigned to it, over one epoch."""
 
 import keras
 

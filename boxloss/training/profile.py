@@ -9,10 +9,10 @@ from boxloss.tensors import ops
 from boxloss.training import checkpoint
 from boxloss.training.model import TrainingModel
 
-STEPS, WARM = 25, 5  # timed steps and those before them, which compile and fill caches
+STEPS, COMPILING_STEPS = 25, 5  # timed steps and those before them, which compile and fill caches
 
 
-class _Same(keras.utils.PyDataset):
+class _OneBatch(keras.utils.PyDataset):
     """One batch again and again: nothing to wait for."""
 
     def __init__(self, batch, count):
@@ -49,8 +49,10 @@ class _Free(TrainingModel):
 
 def _median_step(model, batch):
     steps = _Steps()
-    model.fit(_Same(batch, WARM + STEPS), shuffle=False, verbose=0, callbacks=[steps])
-    return statistics.median(steps.seconds[WARM:])
+    model.fit(
+        _OneBatch(batch, COMPILING_STEPS + STEPS), shuffle=False, verbose=0, callbacks=[steps]
+    )
+    return statistics.median(steps.seconds[COMPILING_STEPS:])
 
 
 def profile(model, batches, step_seconds):
@@ -74,7 +76,7 @@ def profile(model, batches, step_seconds):
     for variable, value in zip(variables, saved, strict=True):
         variable.assign(value)
     # The first steps compile. If too few follow, report no waiting time.
-    real = statistics.median(step_seconds[WARM:] or [at_hand])
+    real = statistics.median(step_seconds[COMPILING_STEPS:] or [at_hand])
     real = max(real, at_hand)
     return {
         "step_seconds": round(real, 4),
