@@ -14,6 +14,8 @@ pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 OURS = [
     r"(all|training|validation): \d+ images .*",
     r".*\d+ images \(\d+ without boxes\), \d+ boxes, \d+ classes: .*",
+    r"  class +boxes +small +medium +large +images",
+    r"  \w+( +\d+){5}",
     r"Epoch \d+/\d+  step \d+/\d+  loss [\d.]+.*",
     r"epoch \d+: validation AP [\d.]+, AP50 [\d.]+( \(best\))?",
     r"validation images: AP [\d.]+, AP50 [\d.]+\. Next:",
