@@ -1,8 +1,8 @@
 """Let mypy and pyright read what a user may write: python scripts/check_types.py
 
 Both must accept tests/typed/program.py and refuse every line of tests/typed/mistakes.py that stands
-under "# mistakes". Pyright is run as `basedpyright`, which PyPI has with all that it needs; a line
-says so where it is not installed.
+under "# mistakes". Pyright is run as `basedpyright`, a package that brings all that it needs; a
+line says so where it is not installed.
 """
 
 import importlib.util

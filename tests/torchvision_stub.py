@@ -1,7 +1,8 @@
 """Lets a torchvision whose compiled operators do not fit the torch beside it be used in tests.
 
-PyPI's torchvision is built for CUDA: beside a CPU build of torch its operators are not there, and
-its import fails where it describes them. Its Python parts work. Import this before torchvision.
+The published torchvision is built for CUDA: beside a CPU build of torch its operators are not
+there, and its import fails where it describes them. Its Python parts work. Import this before
+torchvision.
 """
 
 import sys
