@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from boxloss import datasets
+from boxloss import cli, datasets
 from boxloss.audit import apply
 from boxloss.datasets import synthetic
 
@@ -193,6 +193,28 @@ def test_bad_marks_are_named(content, message, tmp_path):
     with pytest.raises(ValueError) as error:
         apply.edits_of_marks(path)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_command_applies_the_marks_of_a_page(form, sources, tmp_path, capsys):
+    images, truth, dataset = sources[form]
+    labels = labels_of(dataset)
+    name = next(name for name, boxes in labels.items() if boxes)
+    kind, box = labels[name][0]
+    marks = [
+        mark("take", box, None, proposal="remove", file_name=name) | {"class": kind},
+        mark("take", (1, 2, 3, 4), None, proposal="remove", file_name=name),
+    ]
+    path = tmp_path / "boxloss-review.json"
+    path.write_text(json.dumps({"marks": marks}))
+    words = ["--apply", path, "--truth", truth, "--images", images, "--out", tmp_path / "new"]
+    assert cli.main(["audit", *map(str, words)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["changed"], printed["not_found"]) == (1, 1)
+    again = labels_of(datasets.load(images, printed["labels"]))
+    assert len(again[name]) == len(labels[name]) - 1
+    assert cli.main(["audit", "--apply", str(path)]) == 2
+    assert "`--apply` must come with --truth and --out" in capsys.readouterr().err
 
 
 def test_a_folder_with_files_is_not_written_to(sources, tmp_path):

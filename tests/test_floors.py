@@ -140,6 +140,14 @@ def run(code):
     return result.stdout.strip()
 
 
+@pytest.mark.parametrize("old", boxloss._MOVED)
+def test_a_module_that_moved_is_found_by_its_old_name_and_is_the_same(old):
+    moved = importlib.import_module(f"boxloss.{boxloss._MOVED[old]}")
+    assert importlib.import_module(f"boxloss.{old}") is moved is getattr(boxloss, old)
+    # The old name leaves no trace in the module: it would reload, or be pickled, as another.
+    assert moved.__name__ == moved.__spec__.name == f"boxloss.{boxloss._MOVED[old]}"
+
+
 def test_importing_boxloss_imports_nothing_heavy():
     heavy = "{'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'cv2', 'matplotlib', 'scipy'}"
     assert run(f"import sys, boxloss; print(sorted({heavy} & set(sys.modules)))") == "[]"
