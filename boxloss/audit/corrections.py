@@ -108,10 +108,15 @@ def corrected(content, rows):
     return content
 
 
-def _place(row):
-    x1, y1, x2, y2 = (row[f"corrected_{side}"] for side in SIDES)
+def coco_box(box):
+    """The bbox and area of an annotation whose box (4,) xyxy was corrected."""
+    x1, y1, x2, y2 = box
     bbox = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
     return {"bbox": bbox, "area": bbox[2] * bbox[3]}
+
+
+def _place(row):
+    return coco_box(row[f"corrected_{side}"] for side in SIDES)
 
 
 def write_new(content, path, inputs):

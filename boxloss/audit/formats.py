@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from boxloss import datasets, files
+from boxloss.audit.corrections import coco_box
 from boxloss.datasets import values, voc
 from boxloss.datasets.class_names import find_names
 from boxloss.datasets.folder import ImageFolder
@@ -110,9 +111,7 @@ class CocoLabels:
             return True
         entry["category_id"] = number
         if edit.action != "relabel":
-            x1, y1, x2, y2 = edit.new_box
-            bbox = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
-            entry |= {"bbox": bbox, "area": bbox[2] * bbox[3]}
+            entry |= coco_box(edit.new_box)
             entry.pop("segmentation", None)  # It outlines the old place.
         return True
 

@@ -16,7 +16,9 @@ import sys
 import numpy as np
 
 from boxloss import cli
+from boxloss.audit.formats import xyxy_of
 from boxloss.files import write_json
+from boxloss.tensors.overlap import iou_xyxy
 
 HELP = "plant label errors and see whether the corrections of an audit are right"
 EPILOG = __doc__.partition("\n\n")[2]
@@ -94,10 +96,10 @@ class Trial:
             right = action == "remove"
         else:
             original = self.originals[row.annotation_id]
-            box = corners(original["bbox"])
+            box = xyxy_of(original["bbox"])
             same = row["corrected_category_id"] == original["category_id"]
-            before = iou(row.truth, box)
-            after = 0.0 if action == "remove" else iou(new, box)
+            before = overlap(row.truth, box)
+            after = 0.0 if action == "remove" else overlap(new, box)
             right = {"move": after > before, "relabel": same, "remove": False}[action]
         return {
             "action": action,
@@ -115,23 +117,15 @@ class Trial:
         for entry in self.deleted:
             here = entry["image_id"] == row.image_id
             if here and entry["category_id"] == row["corrected_category_id"]:
-                if iou(new, corners(entry["bbox"])) >= 0.5:
+                if overlap(new, xyxy_of(entry["bbox"])) >= 0.5:
                     self.deleted.remove(entry)
                     return True
         return False
 
 
-def corners(bbox):
-    x, y, w, h = bbox
-    return x, y, x + w, y + h
-
-
-def iou(a, b):
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    overlap = max(width, 0) * max(height, 0)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap
-    return overlap / union if union > 0 else 0.0
+def overlap(a, b):
+    """IoU of two boxes by their corners."""
+    return float(iou_xyxy(np.array([a], "float64"), np.array([b], "float64"))[0])
 
 
 # Measures -----------------------------------------------------------------------------------------
