@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+from boxloss.cli.inputs import reading_flags
 from boxloss.cli.out import open_out, out_flags
 from boxloss.cli.pairing import DETECTIONS_HELP, TRUTH_HELP, add_pairing, pairing_of
 from boxloss.files import existing
@@ -22,25 +23,13 @@ and no label is changed.
 
 
 def add_arguments(parser):
-    from boxloss.datasets import FORMATS
-
     data = parser.add_argument_group("data")
     data.add_argument("--images", help="folder of images; not needed for a data set root")
     data.add_argument(
         "--annotations", "--truth", dest="annotations", required=True, help=TRUTH_HELP
     )
-    data.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     data.add_argument("--detections", help=DETECTIONS_HELP)
-    data.add_argument(
-        "--voc-one-based",
-        action="store_true",
-        help="VOC coordinates begin at 1: take 1 from xmin and ymin",
-    )
-    data.add_argument(
-        "--follow-links",
-        action="store_true",
-        help="open images and labels that symbolic links out of their folder lead to",
-    )
+    reading_flags(data)
     out_flags(parser, "folder to write (default: %(default)s)", required=False)
     parser.set_defaults(out=pathlib.Path("check"))
     parser.add_argument(

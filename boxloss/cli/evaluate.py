@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import run_file
+from boxloss.cli.inputs import format_flag, run_file
 from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
@@ -31,13 +31,11 @@ FILES = ("config.json", "metrics.json", "boxes.csv", "detections.json")
 
 
 def add_arguments(parser):
-    from boxloss.datasets import FORMATS
-
     parser.add_argument("run", nargs="?", type=pathlib.Path, help="run folder of `boxloss train`")
     parser.add_argument("--images", help="folder of images")
     parser.add_argument("--annotations", "--truth", dest="annotations", help=TRUTH_HELP)
     parser.add_argument("--detections", help=f"instead of a run: {DETECTIONS_HELP}")
-    parser.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
+    format_flag(parser)
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     loss_flag(parser, help="that measures the boxes (default: the run's)")
     out_flags(parser, "folder for what is written (default: RUN/evaluation)", required=False)

@@ -7,6 +7,7 @@ import sys
 from boxloss import training
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
+from boxloss.cli.inputs import reading_flags
 from boxloss.cli.out import out_flags
 from boxloss.files import one_line, output, shortened
 from boxloss.training import Options
@@ -39,8 +40,6 @@ def add_arguments(parser):
 
 def data_arguments(parser):
     """What `load_sets` reads."""
-    from boxloss.datasets import FORMATS
-
     data = parser.add_argument_group("data")
     data.add_argument(
         "--images", help="folder of images; not needed where --annotations is a whole data set"
@@ -51,7 +50,6 @@ def data_arguments(parser):
         help="COCO file, folder of VOC or YOLO files; or a data.yaml, or the root of an export of "
         "Roboflow, CVAT or Label Studio, with images, training and validation part in it",
     )
-    data.add_argument("--format", choices=FORMATS, help="of the annotations (default: guessed)")
     data.add_argument("--val-images", help="folder of validation images")
     data.add_argument("--val-annotations", help="their annotations")
     data.add_argument(
@@ -67,16 +65,7 @@ def data_arguments(parser):
         help="a regular expression over file names: images in which it finds the same (frames of "
         "a drive) stay on one side, such as '^Town[0-9]+'",
     )
-    data.add_argument(
-        "--voc-one-based",
-        action="store_true",
-        help="VOC coordinates begin at 1: take 1 from xmin and ymin",
-    )
-    data.add_argument(
-        "--follow-links",
-        action="store_true",
-        help="open images and labels that symbolic links out of their folder lead to",
-    )
+    reading_flags(data)
     data.add_argument("--strict", action="store_true", help="stop at the first broken item")
 
 
