@@ -112,7 +112,7 @@ def test_a_loaded_state_that_nobody_moves_warns_once():
         loss(y_true, y_pred)
         loss(y_true, y_pred)
     assert [str(warning.message) for warning in found] == [
-        f"the layer {loss.state.name!r} was loaded and stands still: let it move in training by "
+        f"the layer {loss.state.name!r} was loaded and is frozen: let it move in training by "
         "boxloss.MoveLossState() among the callbacks, or by its start()"
     ]
     assert as_numpy(loss.state.value) == 0.25

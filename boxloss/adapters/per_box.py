@@ -119,7 +119,7 @@ def _adapted(loss, wanted):
     for name in config:
         value = getattr(loss, name, None)
         if isinstance(value, LossState):
-            config[name] = value  # its configuration would make another one, which stands still
+            config[name] = value  # its configuration would make another one, which nothing moves
     if isinstance(loss, WeightedSum):
         config["losses"] = [(_adapted(member, wanted), weight) for member, weight in loss.losses]
     return type(loss).from_config({**config, **wanted})

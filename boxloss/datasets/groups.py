@@ -1,8 +1,8 @@
 """Images that belong together: the frames of a drive, the slices of a patient.
 
 Two frames of one drive show almost the same. If one of them trains a detector and the other tests
-it, the test asks for what was learned by heart. So a split keeps groups whole where it is told how
-to see them in the file names, and says so where neighbours look alike and nobody told it.
+it, the test result is too good: the detector remembers the scene. So a split can keep groups whole,
+found by a pattern in the file names. Without a pattern it warns if neighbouring images look alike.
 """
 
 import re

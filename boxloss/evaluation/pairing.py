@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 
 def pair_images(unpaired, truth, by=None):
-    """The Reading of `unpaired.image_keys` that is right, as far as can be told.
+    """The Reading of `unpaired.image_keys` that fits the truth best.
 
     by: one of `IMAGES_BY` decides. None takes what pairs most detections; of equals, ids where the
     truth has ids of its own (file names, where the results carry them, go before), else file names
@@ -152,7 +152,7 @@ def _unique(pairs):
 
 
 def pair_classes(unpaired, truth, images, by=None, class_names=None):
-    """The Reading of `unpaired.class_keys` that is right, as far as can be told.
+    """The Reading of `unpaired.class_keys` that fits the truth best.
 
     images: the Reading of the images. by: one of `CLASSES_BY` decides: "0" and "1" say where the
     detector's class list starts. class_names: that list, where it is not the truth's.

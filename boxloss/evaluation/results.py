@@ -12,7 +12,7 @@ def coco_results(
 ) -> list[Entry]:
     """COCO's results list: the detections of `predict(images)` in every image of `dataset`.
 
-    An image that cannot be read has no detections; a line on stderr tells.
+    An image that cannot be read has no detections; a line on stderr names it.
     """
     results = []
     for start in range(0, len(dataset.records), chunk):

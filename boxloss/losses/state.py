@@ -40,8 +40,8 @@ class LossState(keras.layers.Layer):
 
     def __init__(self, shape: tuple[int, ...], initial: float, name: str | None) -> None:
         super().__init__(trainable=False, dtype="float32", name=name)
-        # float32 for every dtype of the loss: a mean in float16 stands still once a step is below
-        # 2^-11 of it.
+        # float32 for every dtype of the loss: a mean in float16 no longer moves once a step is
+        # below 2^-11 of it.
         self.value = self._variable("value", shape, keras.initializers.Constant(initial))
         self.moving = self._variable("moving", (), keras.initializers.Constant(1.0))
         self.built = True
@@ -87,7 +87,7 @@ class LossState(keras.layers.Layer):
         """Assign `value`, unless it is stopped."""
         # Assigning to a variable that JAX's `fit` does not know succeeds and is forgotten after the
         # step. Silence would mean a constant running mean in every training, so it is an error; for
-        # a loaded layer, which stands still anyway, it is not.
+        # a loaded layer, which is frozen anyway, it is not.
         lost = self._would_be_lost()
         if lost and not self._waits:
             raise ValueError(
@@ -98,7 +98,7 @@ class LossState(keras.layers.Layer):
         if self._waits and not self._warned:
             self._warned = True
             warnings.warn(
-                f"the layer {self.name!r} was loaded and stands still: let it move in training by "
+                f"the layer {self.name!r} was loaded and is frozen: let it move in training by "
                 "boxloss.MoveLossState() among the callbacks, or by its start()",
                 stacklevel=4,
             )

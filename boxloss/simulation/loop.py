@@ -54,7 +54,7 @@ def parametrize(box, parametrization):
 
 
 def errors(loss, y_true, y_pred):
-    """The error (...) of every box, by the formula as it stands where the loss is one.
+    """The error (...) of every box, by the formula itself where the loss is one.
 
     The sides are tensors of their own here, which XLA vectorises as they are: to repeat each of
     them along the boxes' last axis, as losses of arrays (..., 4) do, would cost several times more.

@@ -1,4 +1,4 @@
-"""What every loss stands on: operations on tensors, box formats and padding, argument checks.
+"""What every loss uses: operations on tensors, box formats and padding, argument checks.
 
 `ops` is the one set of operations for TensorFlow, JAX and PyTorch; `boxes` knows formats and
 padding; `checks` words the errors. `formulas` decides how a formula is run, `one_loop` is how

@@ -3,7 +3,7 @@
 A formula says what one box costs. It takes the sides of the true and of the predicted box, two
 tuples of tensors (...), and gives named terms (...). Written once, it is run in one of two ways:
 
-- Operation by operation, as it stands, with the backend's own derivative. That serves eager calls,
+- Operation by operation, unchanged, with the backend's own derivative. That serves eager calls,
   second derivatives, PyTorch (whose compiler fuses by itself) and whatever is traced by others.
 - Fused, where XLA compiles it (TensorFlow and JAX). XLA differentiates a formula of sides well, but
   it puts the gradient of the four sides back into an array (..., 4) by a scatter or a
@@ -30,7 +30,7 @@ def total(terms):
 
 
 def terms_by_sides(formula, y_true, y_pred, mask=None):
-    """The formula as it stands of boxes (..., K) whose padding is replaced by zeros first."""
+    """The formula, unchanged, of boxes (..., K) whose padding is replaced by zeros first."""
     return formula(*(boxes.fill_sides(boxes.split(x), mask) for x in (y_true, y_pred)))
 
 
