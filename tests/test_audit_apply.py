@@ -10,6 +10,7 @@ import pytest
 from boxloss import cli, datasets
 from boxloss.audit import apply
 from boxloss.datasets import synthetic
+from boxloss.datasets.edits import Edit, write_labels
 
 FORMATS = ("coco", "voc", "yolo")
 
@@ -49,10 +50,10 @@ def wanted_edits(dataset):
     other = next(c for c in dataset.class_names if c != old[1][0])
     moved, added = (3.0, 4.0, 41.0, 37.0), (50.0, 20.0, 71.0, 64.0)
     edits = [
-        apply.Edit("move", names[0], *old[0], old[0][0], moved),
-        apply.Edit("relabel", names[1], *old[1], other, old[1][1]),
-        apply.Edit("remove", names[2], *old[2], None, None),
-        apply.Edit("add", names[3], None, None, other, added),
+        Edit("move", names[0], *old[0], old[0][0], moved),
+        Edit("relabel", names[1], *old[1], other, old[1][1]),
+        Edit("remove", names[2], *old[2], None, None),
+        Edit("add", names[3], None, None, other, added),
     ]
     labels[names[0]][0] = (old[0][0], moved)
     labels[names[1]][0] = (other, labels[names[1]][0][1])
@@ -72,7 +73,7 @@ def test_each_change_is_made_in_its_format_and_no_other(form, sources, tmp_path)
     images, truth, dataset = sources[form]
     edits, expected = wanted_edits(dataset)
     before = bytes_of(truth)
-    done = apply.write_labels(edits, truth, images, tmp_path / "new")
+    done = write_labels(edits, truth, images, tmp_path / "new")
     assert bytes_of(truth) == before
     assert [entry["action"] for entry in done["changes"]] == ["move", "relabel", "remove", "add"]
     assert done["not_found"] == [] and json.loads((tmp_path / "new" / "changes.json").read_text())
@@ -88,8 +89,8 @@ def test_each_change_is_made_in_its_format_and_no_other(form, sources, tmp_path)
 def test_a_second_time_changes_nothing(form, sources, tmp_path):
     images, truth, dataset = sources[form]
     edits, _ = wanted_edits(dataset)
-    once = apply.write_labels(edits, truth, images, tmp_path / "once")
-    twice = apply.write_labels(edits, once["labels"], images, tmp_path / "twice")
+    once = write_labels(edits, truth, images, tmp_path / "once")
+    twice = write_labels(edits, once["labels"], images, tmp_path / "twice")
     assert twice["changes"] == [] and len(twice["not_found"]) == 4
     written = [
         labels_of(datasets.load(images, place)) for place in (once["labels"], twice["labels"])
@@ -104,7 +105,7 @@ def test_what_no_edit_is_about_is_written_as_it_was(sources, tmp_path):
     content["annotations"][5]["attributes"] = {"occluded": True}
     own = tmp_path / "gt.json"
     own.write_text(json.dumps(content))
-    done = apply.write_labels([], own, None, tmp_path / "new")
+    done = write_labels([], own, None, tmp_path / "new")
     assert json.loads(pathlib.Path(done["labels"]).read_text()) == content
 
 
@@ -120,8 +121,8 @@ def test_whole_numbers_of_voc_stay_whole_and_other_elements_stay(tmp_path):
         "</bndbox></object></annotation>"
     )
     (tmp_path / "ann" / "a.xml").write_text(text)
-    edit = apply.Edit("move", "a.png", "cat", (10, 4, 30, 21), "cat", (11.4, 4, 30, 24.6))
-    done = apply.write_labels(
+    edit = Edit("move", "a.png", "cat", (10, 4, 30, 21), "cat", (11.4, 4, 30, 24.6))
+    done = write_labels(
         [edit], tmp_path / "ann", tmp_path / "images", tmp_path / "new", voc_one_based=True
     )
     assert len(done["changes"]) == 1
@@ -157,11 +158,11 @@ def test_marks_become_edits(tmp_path):
     path = tmp_path / "marks.json"
     path.write_text(json.dumps({"title": "t", "marks": marks}))
     assert apply.edits_of_marks(path) == [
-        apply.Edit("move", "a.png", "cat", box, "cat", new),
-        apply.Edit("relabel", "a.png", "cat", box, "dog", box),
-        apply.Edit("remove", "a.png", "cat", box, None, None),
-        apply.Edit("add", "a.png", None, None, "dog", new),
-        apply.Edit("move", "a.png", "cat", box, "cat", (3, 2, 9, 8)),
+        Edit("move", "a.png", "cat", box, "cat", new),
+        Edit("relabel", "a.png", "cat", box, "dog", box),
+        Edit("remove", "a.png", "cat", box, None, None),
+        Edit("add", "a.png", None, None, "dog", new),
+        Edit("move", "a.png", "cat", box, "cat", (3, 2, 9, 8)),
     ]
 
 
@@ -217,9 +218,29 @@ def test_the_command_applies_the_marks_of_a_page(form, sources, tmp_path, capsys
     assert "`--apply` must come with --truth and --out" in capsys.readouterr().err
 
 
-def test_a_folder_with_files_is_not_written_to(sources, tmp_path):
-    images, truth, _ = sources["coco"]
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="`out` must be a new or empty folder"):
-        apply.write_labels([], truth, images, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+def test_the_labels_that_are_read_and_files_of_others_are_not_overwritten(sources, tmp_path):
+    images, truth, dataset = sources["coco"]
+    before = bytes_of(truth)
+    with pytest.raises(ValueError, match="`out` must be another folder than that of the labels"):
+        write_labels([], truth, images, truth.parent, overwrite=True)
+    taken = tmp_path / truth.name
+    taken.write_text("mine")
+    with pytest.raises(ValueError, match="`out` must not hold a file of another origin"):
+        write_labels([], truth, images, tmp_path)
+    assert taken.read_text() == "mine" and bytes_of(truth) == before
+    write_labels([], truth, images, tmp_path, overwrite=True)
+    assert json.loads(taken.read_text()) == json.loads(truth.read_text())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_was_written_before_is_replaced(form, sources, tmp_path):
+    images, truth, dataset = sources[form]
+    edits, _ = wanted_edits(dataset)
+    write_labels(edits, truth, images, tmp_path)
+    done = write_labels([], truth, images, tmp_path)
+    assert done["changes"] == []
+    for name, boxes in labels_of(datasets.load(images, done["labels"])).items():
+        expected = labels_of(dataset)[name]
+        np.testing.assert_allclose(
+            [box for _, box in boxes], [box for _, box in expected], atol=0.011
+        )

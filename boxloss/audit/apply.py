@@ -1,44 +1,26 @@
-"""Write corrected labels in the format they came in: marks of a review, or an audit's proposals.
+"""Which labels a review, or an audit by itself, changes: `datasets.edits` writes them.
 
-    edits = edits_of_marks("boxloss-review.json")
-    changes = write_labels(edits, "gt.json", images="photos", out="corrected")
-
-A change names the label by what it was (image, class and box), not by its place in a file. So it
-finds its label in COCO, VOC and YOLO alike, and finds nothing where it was applied before: applying
-the same marks to the corrected labels changes nothing. The labels that are read stay as they are.
+edits = edits_of_marks("boxloss-review.json")
+write_labels(edits, "gt.json", images="photos", out="corrected")
 """
 
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
-from boxloss.audit import formats
-from boxloss.files import one_line, write_json
-from boxloss.types import Entry, PathLike
+from boxloss.datasets.edits import Edit
+from boxloss.evaluation.row import SIDES
+from boxloss.files import one_line
+from boxloss.types import PathLike
 
 # What a mark of the page does. "accept" and "wrong label" are the words of older pages.
 NOTHING = ("keep", "accept", "skip", "open")
 TAKE = ("take", "wrong label")
 FIX = "fix"
 ACTIONS = ("move", "relabel", "remove", "add")
-
-
-class Edit(NamedTuple):
-    """One change of one label.
-
-    action: "move", "relabel", "remove" or "add". class_name, box: the label as it is, xyxy in
-    pixels; None for "add". new_class, new_box: as it should be; None for "remove".
-    """
-
-    action: str
-    file_name: str
-    class_name: str | None
-    box: tuple | None
-    new_class: str | None
-    new_box: tuple | None
 
 
 def edits_of_rows(rows: Iterable[Any]) -> list[Edit]:
@@ -115,7 +97,7 @@ def _edit_of_mark(where, mark):
 
 def _numbers(where, mark, name):
     """The four sides `name`_x1 ... of a mark, or None where all are absent."""
-    values = [mark.get(f"{name}_{side}") for side in ("x1", "y1", "x2", "y2")]
+    values = [mark.get(f"{name}_{side}") for side in SIDES]
     if all(value is None for value in values):
         return None
     good = all(type(value) in (int, float) and np.isfinite(value) for value in values)
@@ -128,55 +110,4 @@ def _numbers(where, mark, name):
 
 
 def _box(row):
-    return tuple(float(row[f"corrected_{side}"]) for side in ("x1", "y1", "x2", "y2"))
-
-
-def write_labels(
-    edits: Sequence[Edit],
-    truth: PathLike,
-    images: PathLike | None,
-    out: PathLike,
-    voc_one_based: bool = False,
-) -> dict[str, Any]:
-    """Write the labels of `truth`, with `edits`, into the new folder `out`; what was changed.
-
-    Args:
-        edits: the changes; one whose label is not there as described is not made and is listed.
-        truth: a COCO file, a folder of VOC files, a YOLO `data.yaml` or folder of label files.
-        images: the image folder; needed for VOC and YOLO.
-        out: a folder that does not exist yet, or is empty.
-        voc_one_based: the VOC files count pixels from 1, as in `datasets.load`.
-
-    Returns:
-        {"labels": what to give as annotations from now on, "changes": [...], "not_found": [...]}:
-        also written as `changes.json`. An entry of both lists has the fields of its `Edit`.
-
-    Raises:
-        ValueError: `out` holds files, `images` is missing, or the labels cannot be read.
-    """
-    truth, out = pathlib.Path(truth), pathlib.Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            "`out` must be a new or empty folder, labels are never overwritten. "
-            f"Received: {one_line(out)}"
-        )
-    labels = formats.open_labels(truth, images, voc_one_based)
-    made: list[Any] = []
-    not_found: list[Any] = []
-    for edit in edits:
-        (made if labels.change(edit) else not_found).append(edit)
-    out.mkdir(parents=True, exist_ok=True)
-    result = {
-        "labels": str(labels.write(out)),
-        "changes": [_entry(edit) for edit in made],
-        "not_found": [_entry(edit) for edit in not_found],
-    }
-    write_json(out / "changes.json", result)
-    return result
-
-
-def _entry(edit) -> Entry:
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in edit._asdict().items()}
-
-
-__all__ = ["Edit", "edits_of_marks", "edits_of_rows", "write_labels"]
+    return tuple(float(row[f"corrected_{side}"]) for side in SIDES)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from boxloss.datasets.label_files import coco_box
 from boxloss.evaluation.row import SIDES
 from boxloss.files import one_line, write_atomically
 
@@ -106,13 +107,6 @@ def corrected(content, rows):
     content["annotations"] = kept + added
     content["boxloss_removed"] = list(removed.values())
     return content
-
-
-def coco_box(box):
-    """The bbox and area of an annotation whose box (4,) xyxy was corrected."""
-    x1, y1, x2, y2 = box
-    bbox = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
-    return {"bbox": bbox, "area": bbox[2] * bbox[3]}
 
 
 def _place(row):

@@ -57,7 +57,7 @@ def add_arguments(parser):
         "--apply",
         metavar="MARKS",
         help="the marks exported from a page: writes corrected labels in the format "
-        "of --truth to the new folder --out, and audits nothing",
+        "of --truth to --out, and audits nothing",
     )
     data.add_argument(
         "--voc-one-based",
@@ -164,25 +164,22 @@ def _audit(args, out):
     )
     seconds = time.monotonic() - made
     proposal = audit.to_coco(out / "corrected.json")
-    same_format = write_same_format(audit, args.truth, args.images, out)
+    same_format = write_same_format(audit, args, out)
     audit.to_csv(out / "audit.csv")
     page = audit.to_html(out, worst=args.worst, loss=args.loss)
     return audit, proposal, same_format, page, seconds
 
 
-def write_same_format(audit, truth, images, out):
-    """Write corrected VOC or YOLO labels as such; where they are, None for COCO labels.
+def write_same_format(audit, args, out):
+    """Write corrected VOC or YOLO labels as such; where they are, None for COCO labels."""
+    from boxloss.audit.apply import edits_of_rows
+    from boxloss.datasets.edits import write_labels
 
-    An earlier audit's are kept: somebody may have looked through them.
-    """
-    from boxloss.audit.apply import edits_of_rows, write_labels
-
-    path = pathlib.Path(truth) if isinstance(truth, (str, pathlib.Path)) else None
-    if path is None or path.suffix.lower() == ".json" or images is None:
+    path = None if args.truth is None else pathlib.Path(args.truth)
+    if path is None or path.suffix.lower() == ".json" or args.images is None:
         return None
-    folders = (out / f"corrected{number}" for number in ("", *(f"-{i}" for i in range(2, 1000))))
-    folder = next(folder for folder in folders if not folder.exists())
-    return write_labels(edits_of_rows(audit.corrections()), path, images, folder)["labels"]
+    edits, folder = edits_of_rows(audit.corrections()), out / "corrected"
+    return write_labels(edits, path, args.images, folder, overwrite=args.overwrite)["labels"]
 
 
 def apply_marks(args):
@@ -195,10 +192,14 @@ def apply_marks(args):
         )
     existing("apply", args.apply)
     existing("truth", args.truth)
-    from boxloss.audit.apply import edits_of_marks, write_labels
+    from boxloss.audit.apply import edits_of_marks
+    from boxloss.datasets.edits import write_labels
 
     edits = edits_of_marks(args.apply)
-    done = write_labels(edits, args.truth, args.images, args.out, args.voc_one_based)
+    with open_out(args, ()):
+        done = write_labels(
+            edits, args.truth, args.images, args.out, args.voc_one_based, args.overwrite
+        )
     lost = len(done["not_found"])
     print(
         f"{len(done['changes'])} labels changed: {done['labels']}"

@@ -7,7 +7,8 @@ from typing import Any
 
 from boxloss.datasets import DataSet, load
 from boxloss.datasets.problems import Problems
-from boxloss.evaluation.truth import Truth, read_json
+from boxloss.evaluation.truth import Truth
+from boxloss.files import read_json
 from boxloss.types import PathLike
 
 

@@ -1,6 +1,5 @@
 """The true boxes of an evaluation, as arrays."""
 
-import json
 import math
 import os
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import numpy as np
 
 from boxloss.datasets import DataSet, values
 from boxloss.datasets.problems import Problems
-from boxloss.files import one_line, shortened
+from boxloss.files import one_line, read_json, shortened
 from boxloss.types import PathLike
 
 BOX_RULE = "have a bbox of four finite numbers [x, y, width >= 0, height >= 0]"
@@ -78,16 +77,6 @@ TruthLike: TypeAlias = Truth | DataSet | dict[str, Any] | PathLike  # a COCO dic
 
 def corners(xywh):
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-
-
-def read_json(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{one_line(path)}: file must be valid JSON. Received: {shortened(error)}"
-        ) from None
 
 
 def fail(where, item, rule, received):

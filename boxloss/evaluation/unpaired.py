@@ -10,8 +10,8 @@ import numpy as np
 
 from boxloss import files
 from boxloss.datasets import values
-from boxloss.evaluation.truth import BOX_RULE, bbox_of, fail, read_json
-from boxloss.files import one_line
+from boxloss.evaluation.truth import BOX_RULE, bbox_of, fail
+from boxloss.files import one_line, read_json
 
 NAME_KEYS = ("category_name", "class_name")  # SAHI writes the first, pandas tables often the second
 NO_LABELS = ("classes.txt", "obj.names")  # texts beside labels that hold none

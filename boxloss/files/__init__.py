@@ -10,6 +10,7 @@ from boxloss.files.reading import (
     inside,
     open_regular,
     read_bytes,
+    read_json,
     read_object,
     walk,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "plain_text",
     "read_bytes",
     "read_csv",
+    "read_json",
     "read_object",
     "shortened",
     "walk",

@@ -8,6 +8,8 @@ import pathlib
 import stat
 from dataclasses import dataclass, field
 
+from boxloss.files.text import one_line, shortened
+
 # A label file of 10,000 boxes takes about 3 MB; far more is an attack or an accident.
 TEXT_LIMIT = 64 * 2**20
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -179,6 +181,17 @@ def decoded(data):
     if data[1:2] == b"\0" or data[:1] == b"\0":
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
     return data.decode("utf-8")
+
+
+def read_json(path):
+    """What the JSON file holds; ValueError that names the file where it is not JSON."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{one_line(path)}: file must be valid JSON. Received: {shortened(error)}"
+        ) from None
 
 
 def read_object(path):

@@ -79,7 +79,7 @@ def run(args):
 
 
 def _json(path):
-    from boxloss.evaluation.truth import read_json
+    from boxloss.files import read_json
 
     return read_json(path)
 

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 
 from boxloss import cli
-from boxloss.audit.formats import xyxy_of
+from boxloss.datasets.label_files import xyxy_of
 from boxloss.files import write_json
 from boxloss.tensors.overlap import iou_xyxy
 
@@ -51,7 +51,7 @@ def add_arguments(parser):
 
 
 def run(args):
-    from boxloss.evaluation.truth import read_json
+    from boxloss.files import read_json
 
     trials = {
         name: [Trial(read_json(truth), read_json(found), args.rate, seed) for seed in args.seeds]

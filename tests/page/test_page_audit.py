@@ -8,6 +8,7 @@ import pytest
 from page_scenes import audited, audited_truth, count, export, exported_rows, first_row
 
 from boxloss.audit import apply
+from boxloss.datasets.edits import write_labels
 
 pytestmark = pytest.mark.page
 
@@ -111,7 +112,7 @@ def test_marks_of_a_review_are_written_into_the_labels(open_page, reports, tmp_p
     assert [(edit.action, edit.file_name) for edit in edits] == [("relabel", swap.file_name)]
     truth = tmp_path / "gt.json"
     truth.write_text(json.dumps(audited_truth(reports[0])))
-    done = apply.write_labels(edits, truth, None, tmp_path / "new")
+    done = write_labels(edits, truth, None, tmp_path / "new")
     before = {e["id"]: e for e in json.loads(truth.read_text())["annotations"]}
     after = {e["id"]: e for e in json.loads(open(done["labels"]).read())["annotations"]}
     changed = [number for number in before if before[number] != after[number]]

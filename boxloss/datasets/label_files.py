@@ -11,17 +11,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from boxloss import datasets, files
-from boxloss.audit.corrections import coco_box
+from boxloss import files
 from boxloss.datasets import values, voc
 from boxloss.datasets.class_names import find_names
 from boxloss.datasets.folder import ImageFolder
 from boxloss.datasets.label_line import four_numbers, split_line
 from boxloss.datasets.labels import find_labels
-from boxloss.datasets.load import coco_file, guess
+from boxloss.datasets.load import coco_file, guess, load
 from boxloss.datasets.problems import Problems
-from boxloss.evaluation.truth import read_json
-from boxloss.files import write_atomically
+from boxloss.files import read_json, write_atomically
 
 # Sides are the same where they differ by less: pages round to a hundredth of a pixel, YOLO files to
 # six digits of the image's side.
@@ -57,8 +55,17 @@ def xyxy_of(bbox):
     return x, y, x + w, y + h
 
 
+def coco_box(box):
+    """The bbox and area of an annotation with the box (4,) xyxy."""
+    x1, y1, x2, y2 = box
+    bbox = [round(value, 3) for value in (x1, y1, x2 - x1, y2 - y1)]
+    return {"bbox": bbox, "area": bbox[2] * bbox[3]}
+
+
 class CocoLabels:
     """A COCO file; annotations keep their order and their other keys."""
+
+    FOLDER = "."
 
     def __init__(self, path):
         self.path = path
@@ -115,6 +122,10 @@ class CocoLabels:
             entry.pop("segmentation", None)  # It outlines the old place.
         return True
 
+    def written(self):
+        """The names of the files that `write` writes, below its folder."""
+        return [self.path.name]
+
     def write(self, out):
         """Write the file into `out` under its own name; its path."""
         kept = [e for e in self.content["annotations"] if id(e) not in self.removed]
@@ -127,6 +138,8 @@ class VocLabels:
 
     Sides are written as whole numbers into files whose sides are whole numbers.
     """
+
+    FOLDER = "annotations"
 
     def __init__(self, root, images, one_based=False):
         self.root, self.shift = pathlib.Path(root), int(one_based)
@@ -207,9 +220,13 @@ class VocLabels:
         self.changed.add(name)
         return True
 
+    def written(self):
+        """The names of the files that `write` writes, below its folder."""
+        return [f"{self.FOLDER}/{name}" for name in self.names]
+
     def write(self, out):
         """Write all files into `out`/annotations; that folder."""
-        folder = out / "annotations"
+        folder = out / self.FOLDER
         for name in self.names:
             data = files.read_bytes(files.inside(self.root, name))
             if name in self.changed:
@@ -221,9 +238,11 @@ class VocLabels:
 class YoloLabels:
     """The label files of an image folder: changed lines are replaced, an outline by its box."""
 
+    FOLDER = "labels"
+
     def __init__(self, truth, images):
         folder = ImageFolder(images)
-        dataset = datasets.load(images, truth, "yolo")
+        dataset = load(images, truth, "yolo")
         self.records = {record.file_name: record for record in dataset.records}
         self.numbers = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
         labels = find_labels(folder, truth, folder.pictures())
@@ -287,15 +306,21 @@ class YoloLabels:
         )
         return " ".join([str(self.numbers[edit.new_class]), *(f"{v:.8g}" for v in numbers)])
 
+    def written(self):
+        """The names of the files that `write` writes, below its folder."""
+        return ["data.yaml", *map(self._label_file, self.lines)]
+
+    def _label_file(self, name):
+        return pathlib.PurePosixPath(self.FOLDER, name).with_suffix(".txt").as_posix()
+
     def write(self, out):
         """Write `out`/labels, one file per image as the image is named, and the class names."""
-        folder = out / "labels"
         for name, lines in self.lines.items():
             text = "".join(line + "\n" for line in lines)
-            _write_bytes((folder / name).with_suffix(".txt"), text.encode("utf-8"))
+            _write_bytes(out / self._label_file(name), text.encode("utf-8"))
         names = "".join(f"  {number}: {name!r}\n" for name, number in self.numbers.items())
         _write_bytes(out / "data.yaml", f"names:\n{names}".encode())
-        return folder
+        return out / self.FOLDER
 
 
 def _write_bytes(path, data):
