@@ -133,7 +133,7 @@ class Record:
             self._sums[self._starts[number] : self._starts[number + 1], 0] += 1
 
     def _number(self, name, count):
-        """The position of an image in the truth; -1 where its boxes cannot be told apart."""
+        """The position of an image in the truth; -1 where its boxes cannot be identified."""
         number = self._numbers.get(_key(name))
         if number is None and isinstance(name, (str, os.PathLike)):
             path = pathlib.PurePath(name)

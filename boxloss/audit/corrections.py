@@ -33,7 +33,7 @@ class Correction(NamedTuple):
 
 
 def correction(kind, label, box, predicted_label, predicted_box, other_label):
-    """What mends an error of `kind` in the box (4,) xyxy, as far as the detection tells.
+    """What mends an error of `kind` in the box (4,) xyxy, as far as the detection shows it.
 
     Only what the kind says is wrong is taken from the detection: the place of a shifted box, the
     size of a resized one, the one edge that was moved. The rest stays as the annotator drew it,

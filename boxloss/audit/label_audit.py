@@ -105,7 +105,7 @@ class LabelAudit:
         self.rows = self._ranked()
 
     def _past_of(self, history):
-        """Of each annotation what the history tells of it, an empty dict where nothing."""
+        """What the history says of each annotation, an empty dict where it says nothing."""
         truth, known = self.truth, evaluation.read_box_history(history)
         keys = zip(truth.image, truth.annotation_ids, strict=True)
         past = [known.get((str(truth.images[i]["id"]), str(number)), {}) for i, number in keys]

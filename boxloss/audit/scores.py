@@ -79,9 +79,9 @@ def history_scores(found, counted):
 def names_of(scores, errors, confidence):
     """The kind (n,) that each annotation is suspected of: that of its largest score.
 
-    Which of the three moves it is, though, is told by the `shares` of its errors: their scores
-    differ by how usual each move is in the set as well. And a box with a sure detection of its own
-    is not spurious, it was moved.
+    Which of the three moves it is, though, follows from the `shares` of its errors: their scores
+    also depend on how usual each move is in the set. And a box with a sure detection of its own is
+    not spurious, it was moved.
     """
     table = np.stack([scores[kind] for kind in KINDS])
     best = table.argmax(axis=0)

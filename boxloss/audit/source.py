@@ -9,7 +9,7 @@ from boxloss.report import BoxReport
 def labels_of_run(folder):
     """(COCO dict, image folder or None) of a run's validation labels: those of its boxes.csv.
 
-    Images on which neither a label nor a false detection stands are not in it.
+    Images without a label and without a false detection are not in it.
     """
     for name in ("boxes.csv", "detections.json"):
         if not (folder / name).is_file():

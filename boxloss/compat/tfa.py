@@ -1,7 +1,7 @@
 """TensorFlow Addons 0.23.0: `GIoULoss`, `SigmoidFocalCrossEntropy` and their functions.
 
 Kept: boxes are [y_min, x_min, y_max, x_max]; any leading axes; `SigmoidFocalCrossEntropy` does not
-reduce unless it is told to, and sums the classes (Keras' BinaryFocalCrossentropy averages them);
+reduce unless asked to, and sums the classes (Keras' BinaryFocalCrossentropy averages them);
 its probabilities are clipped to [1e-7, 1 - 1e-7]; a false `alpha` or `gamma` switches that factor
 off; `reduction="auto"`.
 

@@ -47,7 +47,7 @@ def candidates(truth, detections, matches, iou_threshold):
 
     A true box has up to four rows in turn: the detection that matched it, then the best one that
     nearly found it (right class and nearly the place, then right place with the wrong class), then
-    none. A detection that stands beside a true box has no row of its own meanwhile.
+    none. A detection in the row of a true box has no row of its own.
     """
     kinds, near = false_kinds(truth, detections, matches, matches.used, iou_threshold)
     nearly = _nearly_found(detections, kinds, near)

@@ -115,7 +115,7 @@ def _by_file_name(unpaired, truth):
 
 def _by_stem(unpaired, truth):
     names = [_path(image["file_name"]) for image in truth.images]
-    # Two images of one stem (a/1.png and b/1.png) are told apart by their folders alone.
+    # Two images of one stem (a/1.png and b/1.png) differ in their folders alone.
     whole = _unique((name.rpartition(".")[0] or name, i) for i, name in enumerate(names))
     bare = _unique((values.stem(name), i) for i, name in enumerate(names))
     known = values.Ids((stem, i) for stem, i in bare.items() if stem)

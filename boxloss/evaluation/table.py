@@ -31,8 +31,8 @@ def error_table(
     loss: a name, a Loss of kind "box" in xyxy, or None for no `box_error` and terms.
     score_threshold: detections below it do not exist; None takes `best_threshold`.
 
-    Every detection that counts stands in exactly one row: beside the true box that it found or
-    nearly found, else in a row of its own. Ignored boxes and what was found on them have no row.
+    Every detection that counts is in exactly one row: that of the true box that it found or
+    nearly found, else a row of its own. Ignored boxes and what was found on them have no row.
 
     row: "truth" or "prediction". kind: "ok", or TIDE's "loc" (right class, IoU between 0.1 and the
     threshold), "cls" (wrong class, IoU above), "both", "dupe" (its box is found already), "bkg"

@@ -1,4 +1,4 @@
-"""The geometry of a predicted and a true 3-D box that stands upright: ground plane times height.
+"""The geometry of a predicted and a true upright 3-D box: ground plane times height.
 
 A box is x, y, z, w, l, h, heading: its centre, its extents along its own x, its own y and z, and
 the angle by which its x is turned from the scene's x towards y. Its outline on the ground is a

@@ -1,4 +1,4 @@
-"""Losses of 3-D boxes that stand upright: (..., 7) = x, y, z, w, l, h, heading in radians.
+"""Losses of upright 3-D boxes: (..., 7) = x, y, z, w, l, h, heading in radians.
 
 w is along the box's own x, l along its own y, h along z. The heading turns the box's x from the
 scene's x towards y; it may be of any size, and (w, l, heading), (w, l, heading + pi) and (l, w,

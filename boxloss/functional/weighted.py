@@ -12,7 +12,7 @@ from boxloss.types import ArrayLike, Tensor
 __all__ = ["focal_eiou_loss", "interp_iou_loss", "wiou_loss"]
 
 DYNAMIC = "dynamic"
-# Of 1 - o, below which no prediction is told from its truth in float32.
+# Of 1 - o. Below this, float32 cannot distinguish a prediction from its truth.
 SMALLEST_MEAN = 1e-7
 
 

@@ -1,4 +1,4 @@
-"""Loss classes of 3-D boxes that stand upright."""
+"""Loss classes of upright 3-D boxes."""
 
 from boxloss.functional import box3d_pair, boxes3d
 from boxloss.functional.box3d_pair import Box3DPair

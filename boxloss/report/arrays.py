@@ -96,7 +96,7 @@ def _table(argument, values, shape, default):
 
 
 def _check_labels(argument, labels, real, count):
-    """Of real boxes: what stands for padding does not matter."""
+    """Labels of real boxes are classes; those of padding do not matter."""
     wrong = np.array([]) if labels is None else labels[real & ~np.isin(labels, np.arange(count))]
     if len(wrong):
         raise ValueError(

@@ -294,7 +294,7 @@ class BoxReport:
     def to_coco(self, path: PathLike | None = None) -> dict[str, Any]:
         """A COCO dict whose annotations carry the report's numbers as `boxloss_*` keys.
 
-        FiftyOne keeps such keys (`add_coco_labels(..., extra_attrs=True)`). False predictions stand
+        FiftyOne keeps such keys (`add_coco_labels(..., extra_attrs=True)`). False predictions are
         in the list "predictions", as COCO results with the same keys. Written to `path` if given.
         """
         content = coco.coco_of_report(self)

@@ -35,7 +35,7 @@ def report_of_run(folder, images, title):
 
 
 def _size(folder, name):
-    """Width and height as the image's header tells them; None where it cannot be read."""
+    """Width and height from the image's header; None where it cannot be read."""
     try:
         with open(inside(folder, name), "rb") as file:
             header = read_header(file)
@@ -45,7 +45,7 @@ def _size(folder, name):
 
 
 def _classes(config, rows):
-    """(names, category ids): as the run was told, then whatever else the rows name."""
+    """(names, category ids): those of the run's config, then what else the rows name."""
     known, ids = config.get("class_names"), config.get("category_ids")
     if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
         known = []

@@ -39,6 +39,8 @@ def known(x, shape):
     x = ops.convert_to_tensor(x)
     if ops.backend() != "tensorflow" or (x.shape.rank is not None and x.shape[-1] is not None):
         return x
+    # A tensor that comes out of `tf.py_function` has no static shape, and without the last axis no
+    # side can be taken from it.
     import tensorflow as tf
 
     return tf.ensure_shape(x, shape)
@@ -55,6 +57,7 @@ def image_scale(image_shape, boxes):
         height, width = image_shape
         return width, height
     shape = ops.cast(ops.convert_to_tensor(image_shape), ops.dtype_name(boxes))  # (B, 2) or (2,)
+    # (B,) becomes (B, 1): one scale per image, over the boxes (B, N) of that image.
     height, width = ops.unstack(shape, 2, axis=-1)
     return width[..., None], height[..., None]
 
@@ -71,6 +74,7 @@ def to_xyxy(boxes, box_format, image_shape=None):
     Relative formats stay in units of the image, unless `image_shape` = (height, width), or a tensor
     (B, 2) of such pairs, turns them into pixels.
     """
+    # The commonest format costs nothing: no split, no stack, and XLA sees the boxes themselves.
     if _is_xyxy(box_format, image_shape):
         return boxes
     return ops.stack(sides_to_xyxy(split(boxes), box_format, image_shape), axis=-1)
@@ -85,6 +89,7 @@ def sides_to_xyxy(sides, box_format, image_shape=None):
     if layout == "xywh":
         c, d = a + c, b + d
     elif layout.startswith("center"):
+        # Halves are exact in binary, so center formats lose no more than the one subtraction.
         half_width, half_height = c / 2, d / 2
         a, b, c, d = a - half_width, b - half_height, a + half_width, b + half_height
     if is_relative(box_format) and image_shape is not None:
@@ -136,7 +141,7 @@ def fill(boxes, mask, value=0.0):
 
 
 def fill_sides(sides, mask):
-    """`fill` of boxes given as tensors (...), one a side; `mask` None fills nothing."""
+    """`fill` of boxes given as tensors (...), one per side; `mask` None fills nothing."""
     if mask is None:
         return tuple(sides)
     return tuple(ops.where(mask, side, ops.zeros_like(side)) for side in sides)

@@ -19,6 +19,7 @@ def one_of(argument, value, allowed):
         return value
     message = f"`{argument}` must be one of {', '.join(map(repr, allowed))}."
     near = difflib.get_close_matches(str(value).lower(), allowed, n=1)
+    # A typing error is the usual reason, and the list alone is long.
     if near:
         message += f" Did you mean {near[0]!r}?"
     raise ValueError(f"{message} Received: {argument}={value!r}")
@@ -50,6 +51,7 @@ def no_other_arguments(owner, given):
 
 def number(argument, value, rule, holds):
     """`value` as a float if it is a finite real number for which `holds` is true."""
+    # bool is a number in Python; True as a weight is a mistake that nobody would see.
     good = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or not holds(value):
         raise ValueError(f"`{argument}` must be {rule}. Received: {argument}={value!r}")
@@ -204,7 +206,7 @@ def two_sets(a, b):
 
 
 def labels(y_true, y_pred, trailing=(), rank=None):
-    """`y_true` (..., *trailing) holds one label a row of the logits `y_pred` (..., C).
+    """`y_true` (..., *trailing) holds one label per row of the logits `y_pred` (..., C).
 
     `rank` 3 asks for logits (B, N, C); None allows any leading axes.
     """

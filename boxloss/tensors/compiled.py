@@ -23,8 +23,8 @@ LARGE = 4 * 500_000
 class Compiled:
     """`function(*tensors)`, any of them None, compiled where that pays; same value, same gradient.
 
-    `function` must be pure: tensors in, a tensor or a structure of tensors out; `is_scalar` tells
-    that it is one tensor (). `traces` counts how often it was traced.
+    `function` must be pure: tensors in, a tensor or a structure of tensors out; `is_scalar`:
+    that is one tensor (). `traces` counts how often it was traced.
     """
 
     def __init__(self, function, is_scalar=False):
@@ -59,6 +59,8 @@ class Compiled:
             return True
         if len(self._calls) > 1000:
             self._calls.clear()
+        # Counts of shapes that came once or twice are dropped now and then: the table must not grow
+        # with a stream of shapes.
         calls = COMPILING_CALL if _is_large(signature) else calls + 1
         if (
             calls == COMPILING_CALL
@@ -86,10 +88,13 @@ class Compiled:
             # unknown, as in fit. It takes few values: XLA compiles for each.
             known = all(x.shape.rank is not None and None not in x.shape[1:] for x in present)
             return self.function(*tensors) if ops.in_xla() or not known else self._xla(tensors)
+        # The derivatives of the programs below are written by hand, and only backwards.
         if tapes.push_forward(present):
             return self.function(*tensors)  # no program here has a forward derivative
         if self.is_worth_it(signature_of(tensors)):
             return self._xla(tensors)
+        # Shapes that change with every call, as the number of boxes of one image does, would
+        # compile anew each time. One graph with open shapes is traced once.
         self._unseen += 1
         if self._unseen <= CALLS_BEFORE_GRAPH:
             return self.function(*tensors)
@@ -113,6 +118,8 @@ class Compiled:
         """
         import tensorflow as tf
 
+        # Which arguments are watched belongs to the key: a program that stops the gradient of the
+        # others is wrong for whoever watches them in the next call.
         key = (key, watched, signature_of(tensors))
         program = self._programs.get(key)
         places = [index for index, x in enumerate(tensors) if x is not None]
@@ -129,6 +136,8 @@ class Compiled:
                 return function(*arguments)
 
             specs = [tf.TensorSpec(x.shape, x.dtype) for x in present]
+            # A concrete function is called by its tensors alone. `tf.function` would look at the
+            # type and shape of every argument again at each call.
             compiled = tf.function(traced, jit_compile=True, autograph=False)
             program = compiled.get_concrete_function(*specs)
             if tf.executing_eagerly():  # what belongs to someone's graph stays there
@@ -159,6 +168,7 @@ class Compiled:
 
         floats = [i for i, x in enumerate(tensors) if x is not None and x.dtype.is_floating]
         watched = tuple(i for i in floats if tapes.watch([tensors[i]]))
+        # Below 4 bytes the factor from above must be applied before the gradient is rounded.
         if self.is_scalar and watched and all(tensors[i].dtype.size >= 4 for i in watched):
             return self._at_once(tensors, watched)
         if not tf.executing_eagerly():
@@ -186,8 +196,12 @@ class Compiled:
                 value, *gradients = program()
 
             def gradient(upstream):
+                # A tape that is open now will differentiate this gradient, and a finished number
+                # has no derivative: it is computed again, in operations that the tape sees.
                 if tapes.watch([x for x in tensors if x is not None]):
                     return self._with_gradients(watched, tensors, [upstream])[1]
+                # `tape.gradient(loss, ...)` starts with 1: multiplying by it would read and write
+                # every gradient once more.
                 if _is_one(upstream):
                     return gradients
                 return [upstream * x for x in gradients]

@@ -42,6 +42,8 @@ def _pays(compiled, tensors):
     present = [x for x in tensors if x is not None]
     if max(x.numel() for x in present) < SMALLEST or not _has_compiler():
         return False
+    # Both are private, and there is no public way to ask. Under a transform of torch.func, or with
+    # a dual number of forward mode, the function of `_fused` would raise.
     if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
         return False
     return compiled.is_worth_it(signature_of(tensors))
@@ -60,6 +62,7 @@ def _program(compiled, key, function):
     """`function` compiled for each set of shapes; kept with `compiled` under `key`."""
     import torch
 
+    # One program for each set of shapes, as on TensorFlow: `is_worth_it` counts by shapes.
     if key not in compiled._programs:
         compiled._programs[key] = torch.compile(function, dynamic=False)
     return compiled._programs[key]
@@ -75,6 +78,9 @@ def _fused():
 
         @staticmethod
         def forward(ctx, compiled, watched, *tensors):
+            # The compiler is given the gradient as a function of its own. Left to autograd, it
+            # writes to memory what the backward pass will need: most of the intermediates of the
+            # formula.
             both = torch.func.grad_and_value(compiled.function, argnums=watched)
             gradients, value = _program(compiled, ("both", watched), both)(*tensors)
             ctx.compiled, ctx.watched = compiled, watched
@@ -83,6 +89,8 @@ def _fused():
 
         @staticmethod
         def backward(ctx, upstream):
+            # With `create_graph=True` the gradient itself is differentiated: run the formula again
+            # in operations that autograd records.
             if torch.is_grad_enabled():  # a second derivative will be asked for
                 value = ctx.compiled.function(*ctx.tensors)
                 wanted = [ctx.tensors[i] for i in ctx.watched]
@@ -92,6 +100,7 @@ def _fused():
             every = [None] * len(ctx.tensors)
             for index, gradient in zip(ctx.watched, gradients, strict=True):
                 every[index] = gradient
+            # One for each argument of `forward`; the first two are no tensors.
             return None, None, *every
 
     return (Scalar,)

@@ -19,6 +19,7 @@ def config_of(instance: Any) -> Config:
 
 def saved(value: Any) -> Any:
     """The value of an argument as a configuration holds it."""
+    # A WeightedSum holds a list of losses, each of which is an object of its own.
     if isinstance(value, (list, tuple)):
         return type(value)(map(saved, value))
     return keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value

@@ -33,6 +33,7 @@ def _wide(name):
     usual, own = getattr(_keras_ops, name), getattr(_library, name)
 
     def operation(*tensors):
+        # Numbers among the arguments become float64 too: 0.1 rounded to float32 is another number.
         if any(map(_is_float64, tensors)):
             return own(*(_keras_ops.convert_to_tensor(x, dtype="float64") for x in tensors))
         return usual(*tensors)

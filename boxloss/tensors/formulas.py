@@ -42,9 +42,13 @@ def terms_and_errors(formula, y_true, y_pred, mask=None):
     """
     if ops.compiles_to_one_loop(y_pred):
         if ops.backend() == "tensorflow":
+            # The gradient of all terms together is written by hand in `one_loop`; the sum below is
+            # differentiated as usual.
             terms = one_loop.terms(formula, y_true, y_pred, mask)
             return terms, total(terms)
         terms = terms_by_sides(formula, y_true, y_pred, mask)
+        # The terms serve whoever reads the shares of a loss; their derivative is JAX's own. XLA
+        # drops the part of the two that nobody uses.
         return terms, _jax_errors(formula)(y_true, y_pred, _all_real(y_pred, mask))
     terms = terms_by_sides(formula, y_true, y_pred, mask)
     return terms, total(terms)
@@ -59,6 +63,7 @@ def scalar(formula, y_true, y_pred, mask, factor):
     """The sum of errors times their factors, (); `factor` is a `losses.reduction.Factor`."""
     if ops.backend() == "tensorflow" and ops.compiles_to_one_loop(y_pred):
         value = one_loop.scalar(formula, y_true, y_pred, mask, factor)
+        # None: the gradient cannot share the loop of the value here, see `one_loop.scalar`.
         if value is not None:
             return value
     return factor.applied(*masked(errors(formula, y_true, y_pred, mask), mask))
@@ -76,6 +81,7 @@ def masked(values, mask):
     """
     if not ops.compiles_to_one_loop(values):
         return ops.where(mask, values, ops.zeros_like(values)), mask
+    # Two reads of the mask would be two reads of the true boxes, 16 bytes each for one bit.
     values = ops.written(one_loop.with_marks(values, mask))
     return values, one_loop.marks(values)
 
@@ -109,12 +115,15 @@ def _jax_errors(formula):
     def derivative(primals, tangents):
         *pair, mask = primals
         value = tangent = None
+        # A boxes tensor that nobody differentiates, mostly the truth, has a symbolic zero as its
+        # tangent. To skip it halves the work, for each place repeats the whole geometry.
         for place in (0, 1):
             if isinstance(tangents[place], jax.custom_derivatives.SymbolicZero):
                 continue
             repeated, slope = _jax_slope(formula, pair, place, mask)
             part = (slope * tangents[place]).sum(axis=-1)
             tangent = part if tangent is None else tangent + part
+            # The value is a by-product of the repeated formula: any of its four equal copies.
             value = repeated[..., 0] if value is None else value
         if value is None:
             value = total(terms_by_sides(formula, *pair, mask))
@@ -141,6 +150,8 @@ def _jax_slope(formula, pair, place, mask):
 
     value, pull = jax.vjp(value, sides[place])
     (slopes,) = pull(ops.ones_like(value))
+    # Place 0 takes the slope by x1, place 1 that by y1, and so on. A chain of selects is
+    # vectorised; `stack` would become the concatenation that this function exists to avoid.
     axis = jax.lax.broadcasted_iota("int32", like.shape, like.ndim - 1)
     slope = slopes[-1]
     for i in range(like.shape[-1] - 2, -1, -1):

@@ -32,9 +32,13 @@ def terms(formula, y_true, y_pred, mask=None):
     """
     import tensorflow as tf
 
+    # A custom gradient returns a tuple of tensors. The names of the terms come out by this list,
+    # which the formula fills while it is traced.
     names, pair = [], (y_true, y_pred)
     places = _watched(pair)
 
+    # The tensors that carry the gradient are the arguments; the others are closed over. Were all of
+    # them arguments, `gradient` would have to return those of the truth, which nobody wants.
     @tf.custom_gradient
     def terms_of(*_):
         sides = (boxes.fill_sides(boxes.split(x), mask) for x in pair)
@@ -86,6 +90,7 @@ def _terms_and_gradient(formula, pair, index, mask, upstream):
     with tf.GradientTape() as tape:
         tape.watch(sides[index])
         terms = list(formula(*sides).values())
+    # The sum of the terms has one upstream gradient, which is that of each term.
     upstream = upstream if isinstance(upstream, (list, tuple)) else [upstream] * len(terms)
     gradients = tape.gradient(
         terms,
@@ -108,6 +113,8 @@ def _place(like):
     """
     import tensorflow as tf
 
+    # The sign bit, moved out: zero whatever the number is. XLA's simplifier does not follow two
+    # shifts, LLVM's does.
     zero = tf.bitwise.right_shift(tf.bitcast(like, tf.uint32), tf.constant(31, tf.uint32))
     zero = tf.bitwise.right_shift(zero, tf.constant(1, tf.uint32))
     return zero + tf.constant(list(range(like.shape[-1])), tf.uint32)
@@ -151,6 +158,8 @@ def writes_several():
     """
     import tensorflow as tf
 
+    # By the version, because a wrong guess costs time and nothing else: to time both ways here
+    # would cost two compilations.
     version = tuple(int(part) for part in tf.__version__.split(".")[:2])
     return version >= (2, 21) and not tf.config.list_physical_devices("GPU")
 
@@ -165,14 +174,19 @@ def scalar(formula, y_true, y_pred, mask, factor):
 
     pair = y_true, y_pred
     weights = [x for x in (factor.box, factor.image) if x is not None]
+    # The four bytes of a float32 error fit the four sides of a box, and nothing else: boxes of five
+    # or seven numbers take two loops.
     if not writes_several() or y_pred.shape[-1] != 4 or tapes.watch(weights):
         return None
     if not tapes.watch(pair):
         return None
+    # The gradient that shares the loop should be the one that is asked for: that of the
+    # predictions, in a training.
     places = sorted(_watched(pair), key=lambda i: not tapes.watch([pair[i]]))
 
     @tf.custom_gradient
     def run(*_):
+        # Point 2 above: as if each of the N boxes of each image were real.
         every = tf.cast(tf.shape(mask)[1], y_pred.dtype) * tf.ones_like(y_pred[:, 0, 0])
         by_box = factor.of_boxes(every, tf.shape(mask))
         slope, marked = _gradient_and_errors(formula, pair, places[0], mask, by_box)
@@ -211,6 +225,8 @@ def _corrected(gradient, assumed, true):
     if assumed is None:
         return gradient
     ratio = tf.reshape(assumed / true, [-1, 1, 1])
+    # Images without padding, the usual batch of a dense head, need no correction. A `tf.cond` would
+    # do, but XLA copies the gradient for it.
     # A loop of one round or none: XLA lets it write where it reads, and copies for a condition.
     _, gradient = tf.while_loop(
         lambda wrong, _: wrong,
@@ -224,7 +240,7 @@ def _gradient_and_errors(formula, pair, index, mask, factor):
     """Gradient (..., 4) and errors (...), -0.0 at padding, of one loop.
 
     Two outcomes of one loop have one shape. So it writes the four bytes of the error of a box where
-    the gradients of its four sides stand.
+    the gradients of its four sides are.
     """
     import tensorflow as tf
 
@@ -233,6 +249,8 @@ def _gradient_and_errors(formula, pair, index, mask, factor):
     for term in terms[1:]:
         errors = errors + term
     errors = with_marks(errors, tf.broadcast_to(mask[..., None], tf.shape(errors)))
+    # Place i along the last axis keeps byte i of the error; outside of the loop the four bytes are
+    # put together again.
     shift = place * tf.constant(8, tf.uint32)
     one_byte = tf.cast(tf.bitwise.right_shift(tf.bitcast(errors, tf.uint32), shift), tf.uint8)
     gradient, byte = _written_together(gradient, one_byte)
@@ -251,6 +269,8 @@ def _written_together(*tensors):
     import tensorflow as tf
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+    # The reducer gets the accumulators first and then the new values. To keep the new ones makes
+    # the reduction over two equal copies an identity, whatever its initial value.
     numbers = [tf.TensorSpec([], x.dtype) for x in tensors]
     last = tf.function(lambda *both: both[len(tensors) :], autograph=False)
     return gen_xla_ops.xla_variadic_reduce_v2(

@@ -1,10 +1,10 @@
 """The tensor operations that the mathematics of boxloss is written in.
 
 On Keras 3 this module *is* `keras.ops` (TensorFlow, JAX, PyTorch): every name is looked up there
-(through `ops_float64` on JAX and PyTorch, so that float64 stays what it is).
-On Keras 2, where TensorFlow Addons lives, the same names come from `ops_tensorflow`. Below stand
-only the few operations that no library offers, or that differ between backends at the points where
-a box loss has its kinks.
+(through `float64` on JAX and PyTorch, so that float64 stays what it is). On Keras 2, beside
+TensorFlow Addons, the same names come from `keras2`. This file itself has only the few operations
+that no library offers, or that differ between backends at the points where a box loss has its
+kinks.
 """
 
 import builtins
@@ -34,6 +34,8 @@ def __getattr__(name):
         operation = getattr(_ops, name)
     except AttributeError:
         raise AttributeError(f"module 'boxloss.tensors.ops' has no attribute {name!r}") from None
+    # What was found once is kept as a name of this module, so that the next access is a plain
+    # attribute: `__getattr__` would be called for each of the fifty operations of a formula.
     if not hasattr(builtins, name):  # `ops.all` must not become what this file calls `all`
         globals()[name] = operation
     return operation
@@ -67,6 +69,7 @@ def one_hot(labels, classes, dtype="float32"):
     """(...) to (..., classes), zeros for a label outside 0 ... classes - 1, also on PyTorch."""
     if backend() != "torch":
         return _ops.one_hot(labels, classes, dtype=dtype)
+    # An ignored label, -1, is a row of zeros on the other backends.
     labels = _ops.cast(_ops.convert_to_tensor(labels), "int64")
     hit = _ops.equal(_ops.expand_dims(labels, -1), _ops.arange(classes, dtype="int64"))
     return _ops.cast(hit, dtype)
@@ -127,7 +130,7 @@ def by_hand(function):
 
 
 def _share(a, b, at_tie):
-    """The part of the gradient of max(a, b) that `a` gets: 1, 0, and `at_tie` at a tie."""
+    """The share of the gradient of max(a, b) that `a` gets: 1, 0, and `at_tie` at a tie."""
     one = _ops.ones_like(a)
     at_tie = 0.5 * one if at_tie is None else at_tie
     return _ops.where(
@@ -282,6 +285,7 @@ def binary_unit(x):
     dtype = dtype_name(x)
     mask, inverse, smallest = _EXPONENT[dtype]
     x = _ops.stop_gradient(x)
+    # Below the normal numbers the exponent's bits are all 0, and its inverse would be infinite.
     exponent = bits(_ops.where(_ops.less(x, smallest), _ops.ones_like(x), x))
     if backend() == "tensorflow":
         import tensorflow as tf
@@ -297,6 +301,8 @@ def reciprocal(x):
     """1 / x for x > 0; where XLA makes one loop of it, by three steps of Newton's method."""
     if not compiles_to_one_loop(x):
         return 1.0 / x
+    # Three steps square an error of 12 % three times, which ends below the last bit of float32. The
+    # first guess is behind a stop_gradient: the derivative of the steps alone is right.
     # The bits of a float are about its logarithm: their negation is 1 / x within 12 %.
     y = bits(0x7EF311C7 - bits(_ops.stop_gradient(x)), "float32")
     for _ in range(3):
@@ -307,6 +313,7 @@ def reciprocal(x):
 def _ratio(a, b):
     """a / b, exactly 1 where a == b, with a gradient that divides once."""
     inverse = reciprocal(b)
+    # An IoU of exactly 1 must come out for equal boxes, so that their loss is exactly 0.
     quotient = _ops.where(_ops.equal(a, b), _ops.ones_like(a), a * inverse)
 
     def gradient(upstream):
@@ -442,7 +449,7 @@ def _one_minus_exp_to(most):
 def one_minus_exp(x, most=None):
     """1 - e^-x for x >= 0, exact to the last digits near 0 as well.
 
-    `most`, 1 or 2, tells that no x is larger, which takes half of the operations.
+    `most`, 1 or 2, promises that no x is larger, which halves the operations.
     """
     if not compiles_to_one_loop(x):
         return -_ops.expm1(-x)
@@ -452,12 +459,14 @@ def one_minus_exp(x, most=None):
 
 def safe_sqrt(x):
     """sqrt(x) where x > 0; 0 without gradient, which would be infinite, where x <= 0."""
+    # Two selects: the inner one keeps the root away from 0, where its derivative is infinite and
+    # infinite times the 0 of the outer select would be NaN.
     bad = _ops.less_equal(x, _ops.zeros_like(x))
     return _ops.where(bad, _ops.zeros_like(x), _ops.sqrt(_ops.where(bad, _ops.ones_like(x), x)))
 
 
 def safe_power(x, exponent):
-    """x ** exponent where x > 0; 0 without gradient where x <= 0."""
+    """x ** exponent where x > 0; 0 without gradient where x <= 0, as `safe_sqrt`."""
     bad = _ops.less_equal(x, _ops.zeros_like(x))
     powered = _ops.power(_ops.where(bad, _ops.ones_like(x), x), exponent)
     return _ops.where(bad, _ops.zeros_like(x), powered)
@@ -493,6 +502,8 @@ def widen(x, dtype):
 
 def arithmetic_dtype(*tensors, dtype=None):
     """float64 if all `tensors` and `dtype` (if given) are float64, else float32: never lower."""
+    # Half precision is for storing: a box of 500 pixels in bfloat16 is known to 2 pixels, and a
+    # difference of two such sides to nothing. Sides are widened before the first subtraction.
     wide = all(dtype_name(x) == "float64" for x in tensors)
     if dtype is not None:
         wide = wide and dtype == "float64"
@@ -514,6 +525,7 @@ def replica_context():
     if not tf.distribute.has_strategy():
         return None
     context = tf.distribute.get_replica_context()
+    # None inside of a merge call, where sums over replicas are not possible.
     if context is None or context.num_replicas_in_sync == 1:
         return None
     return context

@@ -14,6 +14,8 @@ def iou(a, b, crowd=None):
     sides = np.maximum(high - low, 0.0)
     intersection = sides[..., 0] * sides[..., 1]
     area = a[..., 2] * a[..., 3]
+    # An intersection is subtracted from the sum of areas, in this order, because pycocotools does:
+    # another order differs in the last bit, and a tie between two detections falls otherwise.
     union = area + b[..., 2] * b[..., 3] - intersection
     if crowd is not None:
         union = np.where(crowd, area, union)

@@ -20,6 +20,7 @@ def watch(tensors):
 
 def push_forward(tensors):
     """Whether a `tf.autodiff.ForwardAccumulator` follows any of the tensors."""
+    # A pair of which the second holds the tangents: none where no accumulator is open.
     packed = _record().pywrap_tfe.TFE_Py_PackJVPs(list(tensors))
     return bool(packed[1])
 

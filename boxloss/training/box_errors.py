@@ -11,7 +11,7 @@ class BoxErrors(keras.metrics.Metric):
     """Sums over the locations of each of `count` boxes since the last reset.
 
     A box is named by its number in the data set, see `datasets.Batches`. Its locations weigh as
-    in the box loss, by their quality. The sums add up over the views of a box (an image stands in
+    in the box loss, by their quality. The sums add up over the views of a box (an image is in
     the mosaics of others too) and over devices.
     """
 
@@ -25,7 +25,7 @@ class BoxErrors(keras.metrics.Metric):
         target = costs.assignment
         number = ops.where(ignore, -ops.ones_like(number), number)
         views = self._summed(number, ops.ones_like(number, dtype="float32")[..., None])
-        # A location that answers for no box stands under number 0, with a quality of 0.
+        # A location that is assigned to no box adds to box 0, with a quality of 0: nothing.
         own = ops.take_along_axis(number, ops.maximum(target.index, 0), axis=1)  # (B, A)
         logits = outputs["logits"]
         # Background and ignored locations have no class of their own, and no weight either.

@@ -51,7 +51,7 @@ def measuring_loss(name, arguments=None, image_size=None):
 def box_loss(name, arguments=None, image_size=None):
     """The same loss, to be summed over locations whose weights sum to 1.
 
-    WIoU's running mean and GHM-R's histogram move, unless `arguments` say where they stand.
+    WIoU's running mean and GHM-R's histogram are updated, unless `arguments` give their state.
     """
     loss = measuring_loss(name, arguments, image_size)
     arguments = dict(arguments or {})

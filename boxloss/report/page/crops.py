@@ -63,7 +63,7 @@ def write_pictures(folder, report, chosen):
         pictured[number] = True
         for i in rows:
             x, y, w, h = crop_of(report.rows[i], entry["width"], entry["height"])
-            # Boxes are in pixels of the size that is told: the file may be a smaller copy.
+            # Boxes are in pixels of the annotated size: the file may be a smaller copy.
             across = _part(x, w, picture.shape[1] / entry["width"])
             down = _part(y, h, picture.shape[0] / entry["height"])
             _write_jpeg(cv2, crops / f"{i}.jpg", picture[down, across], CROP_PIXELS, 82)
