@@ -98,9 +98,17 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     assert metrics == json.loads((out / "metrics.json").read_text())
     assert 0 < metrics["n_images"] < 10
     assert (out / "explorer" / "index.html").stat().st_size > 1000
+    assert set(metrics["classes"]) == {"circle", "rectangle", "triangle"}
+    assert "class       boxes     AP   AP50  precision  recall" in told
+    # The pictures are ours: the next run may replace them, and nobody else's.
+    listed = {json.loads(line)[0] for line in (out / "boxloss.jsonl").read_text().splitlines()}
+    drawn = {"batch.png", "curves.png", "val.png"}
+    assert listed >= drawn | {"labels.html"}
+    assert all(cv2.imread(str(out / name)) is not None for name in drawn)
 
-    status, evaluated, _ = call(capsys, "evaluate", out, *data(shapes))
+    status, evaluated, told = call(capsys, "evaluate", out, *data(shapes))
     assert status == 0 and evaluated["n_images"] == 10
+    assert "precision and recall at confidence" in told
     assert (out / "evaluation" / "boxes.csv").is_file()
 
     strange = tmp_path / "new"

@@ -13,6 +13,7 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
+from boxloss.cli.run_pictures import show_classes
 from boxloss.files import existing, existing_folder, read_object
 
 HELP = "Measure a detector or its results: COCO metrics, box errors."
@@ -78,7 +79,7 @@ def _evaluate_results(args):
         args.annotations, args.images, part=args.part, format=args.format, strict=args.strict
     )
     found = evaluation.Detections.of(args.detections, opened.truth, **pairing_of(args))
-    metrics = evaluation.coco_metrics(opened.truth, found)
+    metrics = evaluation.metrics_by_class(opened.truth, found)
     report = BoxReport.from_coco(
         opened.source,
         found,
@@ -90,7 +91,6 @@ def _evaluate_results(args):
     told = [*report.told, *evaluation.crowded_lines(opened.truth)]
     show_pairing(told, [str(problem) for problem in opened.problems], dropped)
     metrics |= {
-        "threshold": report.score_threshold,
         "n_images": len(opened.truth.images),
         "n_boxes": len(opened.truth),
         "dropped": dropped,
@@ -100,6 +100,7 @@ def _evaluate_results(args):
     page = report.to_html(args.out / "explorer")
     report.to_csv(args.out / "boxes.csv")
     write_json(args.out / "metrics.json", metrics)
+    show_classes(metrics)
     print(f"next: open {page}", file=sys.stderr)
     return metrics
 
@@ -140,6 +141,7 @@ def _evaluate_run(args, model, out):
         out / "config.json",
         {"loss": name, "class_names": detector.class_names, "images": str(dataset.root)},
     )
+    show_classes(metrics)
     print(f"next: open {write_explorer(out)}", file=sys.stderr)
     return metrics
 

@@ -101,18 +101,18 @@ def threshold_of(args):
 
 def draw(out, number, record, image, found, class_names):
     """The image with its boxes, in OUT/drawings; of its file name only safe letters are kept."""
-    from boxloss.datasets.images import opencv
-    from boxloss.files import write_atomically
-    from boxloss.report.drawing import draw_boxes
+    from boxloss.report.drawing import class_colour, draw_boxes
+    from boxloss.report.pictures import write_png
 
-    cv2 = opencv()
+    # The surest first: where labels have no room beside each other, theirs are written.
+    order = found["scores"].argsort()[::-1]
+    labels = found["labels"][order]
     texts = [
         f"{class_names[label]} {score:.2f}"
-        for label, score in zip(found["labels"], found["scores"], strict=True)
+        for label, score in zip(labels, found["scores"][order], strict=True)
     ]
-    picture = draw_boxes(image, found["boxes"], texts)
+    colours = [class_colour(label) for label in labels]
+    picture = draw_boxes(image, found["boxes"][order], texts, colours, dashed=False)
     stem = "".join(c if c.isascii() and c.isalnum() else "_" for c in record.path.stem)[:60]
     (out / "drawings").mkdir(exist_ok=True)
-    with write_atomically(out / "drawings" / f"{number:06d}-{stem}.png") as temporary:
-        ok, data = cv2.imencode(".png", picture[..., ::-1])
-        temporary.write_bytes(data.tobytes() if ok else b"")
+    write_png(out / "drawings" / f"{number:06d}-{stem}.png", picture)

@@ -9,6 +9,7 @@ from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
 from boxloss.cli.inputs import reading_flags
 from boxloss.cli.out import out_flags
+from boxloss.cli.run_pictures import before_fit, show_classes, write_pictures
 from boxloss.files import one_line, output, shortened
 from boxloss.training import Options
 from boxloss.training.clock import Clock
@@ -22,8 +23,9 @@ EPILOG = """examples:
     --resume
 
 The run folder then holds config.json, model.keras (best), last.keras,
-history.csv, image_losses.csv, box_history.csv, boxes.csv, metrics.json and
-explorer/index.html. The metrics are printed to stdout as one JSON object.
+history.csv, image_losses.csv, box_history.csv, boxes.csv, metrics.json,
+batch.png, curves.png, val.png, labels.html and explorer/index.html. The
+metrics are printed to stdout as one JSON object.
 """
 DATA_FLAGS = (
     *("images", "annotations", "format", "val_images", "val_annotations", "val_fraction"),
@@ -254,7 +256,9 @@ def run(args):
     check_backend(args.backend)
     with output(args.out, overwrite=args.overwrite):
         metrics = _train(args, train_set, validation_set, options, clock)
+        write_pictures(args.out, train_set, validation_set, metrics["threshold"])
         page = write_explorer(args.out)
+    show_classes(metrics)
     ap, ap50 = metrics["AP"] or 0.0, metrics["AP50"] or 0.0
     print(
         f"validation images: AP {ap:.3f}, AP50 {ap50:.3f}. Next:\n"
@@ -278,6 +282,7 @@ def _train(args, train_set, validation_set, options, clock):
             verbose=0 if args.quiet else "auto",
             clock=clock,
             data=data_of(args),
+            before_fit=before_fit(args.out),
         )
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)

@@ -11,6 +11,7 @@ from boxloss.evaluation.box_history import (
     write_box_history,
 )
 from boxloss.evaluation.boxes_csv import write_boxes_csv
+from boxloss.evaluation.by_class import metrics_by_class
 from boxloss.evaluation.detections import Detections
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.metrics import coco_metrics, crowded, crowded_lines
@@ -37,6 +38,7 @@ __all__ = [
     "error_table",
     "lost_points",
     "match",
+    "metrics_by_class",
     "open_truth",
     "read_box_history",
     "write_box_history",

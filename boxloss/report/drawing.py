@@ -4,6 +4,8 @@ Nothing is drawn in place: every function takes an image uint8 (H, W, 3) RGB and
 Small images are enlarged first, so that lines and numbers stay legible.
 """
 
+import colorsys
+
 import numpy as np
 
 from boxloss.datasets.images import opencv
@@ -12,6 +14,22 @@ from boxloss.datasets.images import opencv
 # is bright enough to be read on the dark casing that is drawn below every line.
 NEGATIVE, ZERO, POSITIVE = (70, 150, 255), (232, 232, 232), (255, 140, 0)
 TRUTH, FALSE, CASING = (255, 255, 255), (224, 123, 200), (16, 18, 24)
+# Of the first classes, as on the page: bright enough for the dark casing, and apart from each other
+# under the common colour blindnesses as far as eight colours can be.
+CLASS_COLOURS = (
+    *((86, 180, 233), (230, 159, 0), (63, 211, 162), (240, 228, 66)),
+    *((231, 155, 198), (255, 140, 82), (185, 165, 255), (215, 221, 230)),
+)
+
+
+def class_colour(label):
+    """RGB of class number `label`; beyond eight classes, hues a golden angle apart."""
+    if label < len(CLASS_COLOURS):
+        return CLASS_COLOURS[label]
+    # Turns of 0.618 of the circle never come near an earlier hue soon; two strengths tell
+    # neighbours apart that do.
+    red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.45 + 0.3 * (label % 2), 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def diverging(value):
@@ -64,13 +82,14 @@ def draw_errors(image, truth, prediction, limit=0.15, values=True, min_side=480)
 
 
 def draw_boxes(image, boxes, texts=None, colour=POSITIVE, dashed=True, min_side=480):
-    """The image with boxes (n, 4) xyxy in pixels and a text at each; for images without truth."""
-    boxes = _boxes(boxes)
+    """The image with boxes (n, 4) xyxy in pixels and a text at each; for images without truth.
+
+    texts: n of them; no text covers another one. Where there is no free place at its box, a text is
+    left out, so give the most important box first.
+    colour: RGB of all boxes, or a list of n colours. min_side: as in `draw_errors`.
+    """
     canvas = Canvas(image, min_side)
-    for box in boxes:
-        canvas.box(box, colour, dashed=dashed)
-    for box, text in zip(boxes, texts or [], strict=False):
-        canvas.text(text, box[0], box[1], anchor=(0.0, 1.0))
+    canvas.boxes(_boxes(boxes), texts or [], colour, dashed)
     return canvas.image
 
 
@@ -121,7 +140,7 @@ def _legend(width, limit, caption):
 
 
 class Canvas:
-    """An enlarged copy of an image; coordinates are given in pixels of the original."""
+    """A scaled copy of an image; coordinates are given in pixels of the original."""
 
     def __init__(self, image, min_side=480, scale=None, line=None):
         image = np.asarray(image)
@@ -136,7 +155,8 @@ class Canvas:
         if (height, width) == image.shape[:2]:
             self.image = image.copy()
         else:
-            self.image = self.cv2.resize(image, (width, height), interpolation=self.cv2.INTER_CUBIC)
+            how = self.cv2.INTER_CUBIC if self.scale > 1 else self.cv2.INTER_AREA
+            self.image = self.cv2.resize(image, (width, height), interpolation=how)
         # Lines and letters grow with the picture: a poster is looked at from further away.
         self.unit = line or max(1.0, max(height, width) / 640)
         self.plates = []  # left, top, right, bottom of the numbers so far
@@ -178,6 +198,31 @@ class Canvas:
         for (start, end), colour in zip(edges, colours, strict=True):
             self.line(start, end, colour, dashed)
 
+    def boxes(self, boxes, texts, colour, dashed=False):
+        """Boxes (n, 4) in one colour or n of them, then their texts: no line crosses a text."""
+        colours = [colour] * len(boxes) if isinstance(colour, tuple) else colour
+        for box, paint in zip(boxes, colours, strict=True):
+            self.box(box, paint, dashed)
+        for box, text, paint in zip(boxes, texts, colours, strict=False):
+            self.label(text, box, paint)
+
+    def label(self, text, box, colour=TRUTH):
+        """A text at a corner of its box, at the first place that no other text has taken."""
+        if not np.isfinite(box).all():
+            return
+        x1, y1, x2, y2 = box
+        places = (
+            (x1, y1, (0.0, 1.0)),  # above, beginning or ending with the box
+            (x2, y1, (1.0, 1.0)),
+            (x1, y2, (0.0, 0.0)),  # below
+            (x2, y2, (1.0, 0.0)),
+            (x1, y1, (0.0, 0.0)),  # inside
+            (x1, y2, (0.0, 1.0)),
+            (x2, y1, (0.0, 0.0)),  # beside
+            (x1, y1, (1.0, 0.0)),
+        )
+        any(self.text(text, x, y, at, colour, only_if_free=True) for x, y, at in places)
+
     def edge_values(self, truth, prediction, shares):
         """Each edge's signed error in pixels, outside both boxes at the middle of the edge."""
         low, high = np.minimum(truth, prediction), np.maximum(truth, prediction)
@@ -193,7 +238,8 @@ class Canvas:
 
     def text(self, text, x, y, anchor=(0.0, 0.0), colour=TRUTH, only_if_free=False):
         """A text on a dark plate; `anchor`: the share of the plate that lies left of and above
-        (x, y). The plate is moved into the image; one that must be free covers no other."""
+        (x, y). The plate is moved into the image; one that must be free covers no other. Returns
+        whether the text was written."""
         text, font, size, weight = self._font(text)
         (width, height), base = self.cv2.getTextSize(text, font, size, weight)
         pad = int(round(3 * self.unit))
@@ -205,12 +251,13 @@ class Canvas:
         if only_if_free and any(
             left < r and right > x and top < b and bottom > y for x, y, r, b in self.plates
         ):
-            return
+            return False
         self.plates.append((left, top, right, bottom))
         area = self.image[top:bottom, left:right]
         area[:] = (0.2 * area + 0.8 * np.array(CASING)).astype("uint8")
         at = (left + pad, top + pad + height)
         self.cv2.putText(self.image, text, at, font, size, colour, weight, self.cv2.LINE_AA)
+        return True
 
     def plain(self, text, x, y, align=0.0):
         """A text without a plate, vertically centred on y."""
@@ -218,6 +265,11 @@ class Canvas:
         (width, height), _ = self.cv2.getTextSize(text, font, size, weight)
         at = (int(x * self.scale - align * width), int(y * self.scale + height / 2))
         self.cv2.putText(self.image, text, at, font, size, ZERO, weight, self.cv2.LINE_AA)
+
+    def width(self, text):
+        """Pixels that a text takes in the picture, without its plate."""
+        text, font, size, weight = self._font(text)
+        return self.cv2.getTextSize(text, font, size, weight)[0][0]
 
     def _font(self, text):
         # OpenCV's letters are ASCII; whatever else a class name holds shows as "?".

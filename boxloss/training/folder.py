@@ -11,6 +11,7 @@ CHECKPOINT = "checkpoint.npz"
 RUN_FILES = (
     *("config.json", "model.keras", "last.keras", CHECKPOINT, "metrics.json", "detections.json"),
     *("history.csv", "image_losses.csv", "box_history.csv", "boxes.csv"),
+    *("curves.png", "batch.png", "val.png", "labels.html"),
 )
 # Options that decide no weight: a resumed run may be given other ones.
 MAY_CHANGE_ON_RESUME = (

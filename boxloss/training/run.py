@@ -36,6 +36,7 @@ def train(
     verbose="auto",
     clock=None,
     data=None,
+    before_fit=None,
 ):
     """Train a detector; returns the dict that `metrics.json` holds.
 
@@ -43,7 +44,8 @@ def train(
     out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one,
     with the data and options that it began with; those in `folder.MAY_CHANGE_ON_RESUME` may be
     other ones. verbose: 0 shows no progress, anything else a line per epoch. data: a dict that says
-    where the sets came from, for config.json.
+    where the sets came from, for config.json. before_fit: a function that gets the
+    `datasets.Batches` before the first step, to draw them.
 
     Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
     and `Interrupted` after Ctrl-C was pressed and the state saved.
@@ -61,10 +63,12 @@ def train(
         if options.mixed_precision:
             keras.config.set_dtype_policy("mixed_float16")
         with devices.scope(options.devices):
-            return _train(train_set, validation_set, options, out, resume, verbose, clock, data)
+            return _train(
+                train_set, validation_set, options, out, resume, verbose, clock, data, before_fit
+            )
 
 
-def _train(train_set, validation_set, options, out, resume, verbose, clock, data):
+def _train(train_set, validation_set, options, out, resume, verbose, clock, data, before_fit):
     model = build(train_set, options)
     batches = datasets.Batches(
         train_set,
@@ -82,6 +86,8 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
     config = config_of(train_set, validation_set, options)
     write_json(out / "config.json", config if data is None else config | {"data": data})
     try:
+        if before_fit is not None:
+            before_fit(batches)
         fit(model, batches, progress, options, verbose)
         metrics = finish(model, out, validation_set, options, progress, batches)
     except OSError as error:
@@ -220,8 +226,7 @@ def evaluate(detector, dataset, out, loss="ciou"):
     # The results have the ids of this very set: pairing must not guess.
     truth = evaluation.Truth.of(dataset)
     found = evaluation.Detections.of(results, truth, pair_images="id", pair_classes="id")
-    metrics = evaluation.coco_metrics(truth, found)
-    metrics["threshold"] = evaluation.best_threshold(truth, found, evaluation.match(truth, found))
+    metrics = evaluation.metrics_by_class(truth, found)
     rows = evaluation.error_rows(truth, found, loss=loss)
     evaluation.write_boxes_csv(rows, out / "boxes.csv")
     write_json(out / "detections.json", results)

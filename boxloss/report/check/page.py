@@ -12,15 +12,11 @@ from boxloss.datasets.images import opencv
 from boxloss.evaluation.row import SIZES
 from boxloss.files import one_line, write_atomically
 from boxloss.report.check import charts
-from boxloss.report.drawing import Canvas
+from boxloss.report.drawing import Canvas, class_colour
+from boxloss.report.pictures import spread
 
 PICTURES = 16
 PICTURE_PIXELS = 480  # longest side of a picture in the page
-# Of classes, light enough for the dark plate below a text.
-COLOURS = (
-    *((255, 140, 0), (90, 170, 255), (120, 220, 120), (255, 110, 150)),
-    *((235, 215, 70), (190, 140, 255), (90, 220, 215), (230, 230, 230)),
-)
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de;
   --back: #ffffff; --card: #f6f8fa; --blue: #2563b0; }
@@ -91,7 +87,7 @@ def _body(dataset, summary, told):
     parts += ["<h2>Shapes and places of the boxes</h2>", '<div class="cards">']
     parts += [_figure(*chart) for chart in _charts(dataset)]
     parts += ["</div><h2>Images with their boxes</h2>", '<div class="cards">']
-    parts += [_picture(record, dataset.class_names) for record in _chosen(dataset.records)]
+    parts += [_picture(record, dataset.class_names) for record in spread(dataset.records, PICTURES)]
     return "".join([*parts, "</div>"])
 
 
@@ -160,13 +156,6 @@ def _charts(dataset):
     yield caption, charts.bars(values, edges, "boxes", "images", caption)
 
 
-def _chosen(records):
-    """Evenly spread over the images that have boxes; the same ones every time."""
-    full = [record for record in records if len(record)] or list(records)
-    places = np.unique(np.linspace(0, len(full) - 1, PICTURES).round().astype(int))
-    return [full[i] for i in places]
-
-
 def _picture(record, class_names):
     """A figure with the image and its boxes, or with why there is none."""
     caption = f"{record.file_name}: {len(record)} {'box' if len(record) == 1 else 'boxes'}"
@@ -175,17 +164,11 @@ def _picture(record, class_names):
     except (ValueError, OSError) as error:
         return _figure(f"{caption}; {error}", "")
     cv2 = opencv()
+    # Smaller ones are enlarged by a whole number, so that lines and letters stay sharp.
     scale = min(1.0, PICTURE_PIXELS / max(image.shape[:2]))
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    canvas = Canvas(image, min_side=PICTURE_PIXELS)
-    boxes = record.boxes * scale
-    for box, label in zip(boxes, record.labels, strict=True):
-        canvas.box(box, COLOURS[label % len(COLOURS)])
-    for box, label in zip(boxes, record.labels, strict=True):
-        colour = COLOURS[label % len(COLOURS)]
-        canvas.text(class_names[label], *box[:2], (0.0, 1.0), colour, only_if_free=True)
+    canvas = Canvas(image, PICTURE_PIXELS, scale if scale < 1 else None)
+    texts = [class_names[label] for label in record.labels]
+    canvas.boxes(record.boxes, texts, [class_colour(label) for label in record.labels])
     image = canvas.image[..., ::-1]
     good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
     encoded = base64.b64encode(data.tobytes() if good else b"").decode()
