@@ -3,6 +3,7 @@
 import { KINDS, KIND_LABELS, KIND_WORDS, PAGE } from "./data.js";
 import { $, $$, focusedElement, make } from "./dom.js";
 import { GROUPS } from "./groups.js";
+import { MARK_LABELS } from "./review.js";
 import { FILTER, countsOf, select } from "./select.js";
 
 const SHOWN = ["kinds", "causes", "sizes", "verdicts", "marks", "suspects"];
@@ -14,6 +15,11 @@ export function toggleFilter(name, code) {
   select();
 }
 
+function labelOf(name, word) {
+  if (name === "kinds") return KIND_LABELS[KINDS.indexOf(word)];
+  return name === "marks" ? (MARK_LABELS[word] ?? word) : word;
+}
+
 function chipOf(name, word, code, count) {
   const on = FILTER.chosen[name].has(code);
   const kind = name === "kinds" ? word : "";
@@ -23,7 +29,7 @@ function chipOf(name, word, code, count) {
     "aria-pressed": String(on),
     title: KIND_WORDS[word] || word,
     "data-chip": `${name}:${word}`,
-    text: kind ? KIND_LABELS[KINDS.indexOf(kind)] : word,
+    text: labelOf(name, word),
   });
   button.append(make("small", { text: String(count) }));
   button.addEventListener("click", () => toggleFilter(name, code));

@@ -19,7 +19,7 @@ import {
 } from "./data.js";
 import { $, focusedElement, make } from "./dom.js";
 import { OTHER } from "./other.js";
-import { markOf } from "./review.js";
+import { fixOf, markOf } from "./review.js";
 import { selection } from "./select.js";
 import { here } from "./thresholds.js";
 
@@ -147,10 +147,17 @@ function reviewText() {
     const record = recordOf(i);
     const { image_id, file_name, annotation_id, detection, kind, review } = record;
     const mark = { image_id, file_name, annotation_id, detection, kind, mark: review };
-    if (!PROPOSAL) return mark;
     // What `boxloss audit --apply` needs: the label as it is, and as it should be.
     const sides = (name) =>
       Object.fromEntries(SIDES.map((side) => [`${name}_${side}`, record[`${name}_${side}`]]));
+    const fix = fixOf(i);
+    if (fix) {
+      // A row without a label of its own becomes a new one.
+      const label = isTrue(i) ? { class: record.class, ...sides("truth") } : {};
+      const box = Object.fromEntries(SIDES.map((side, s) => [`fixed_${side}`, fix.box[s]]));
+      return { ...mark, ...label, corrected_class: PAGE.classes[fix.class], ...box };
+    }
+    if (!PROPOSAL) return mark;
     const { proposal, corrected_class } = record;
     const change = { proposal, corrected_class, ...sides("corrected") };
     return { ...mark, class: record.class, ...sides("truth"), ...change };

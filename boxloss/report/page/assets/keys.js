@@ -6,7 +6,7 @@ import { $ } from "./dom.js";
 import { MARK_KEYS, setMark } from "./review.js";
 import { selection } from "./select.js";
 import { focusRow, markFocused, openRow, refreshRow, rowHeight, tableState } from "./table.js";
-import { fitAgain, showInViewer, view, zoomAt } from "./viewer.js";
+import { fitAgain, showInViewer, toggleFix, view, zoomAt } from "./viewer.js";
 
 /** The search is in the Boxes tab, so "/" opens that tab first. */
 function focusSearch() {
@@ -44,6 +44,7 @@ export function onKey(event) {
   else if (viewing && (key === "+" || key === "=")) zoomAt(1 / 1.3);
   else if (viewing && key === "-") zoomAt(1.3);
   else if (viewing && key === "0") fitAgain();
+  else if (viewing && key === "f") toggleFix();
   else if (viewing && (mark || key === "u")) {
     setMark(selection.order[view.place], mark || null);
     refreshRow(view.place);
@@ -55,7 +56,10 @@ export function onKey(event) {
   else if (inTable && step !== undefined) focusRow(tableState.focused + step);
   else if (inTable && event.key === "Enter" && !event.target.closest("button"))
     openRow(tableState.focused);
-  else if (inTable && (mark || key === "u")) markFocused(mark || null);
+  else if (inTable && key === "f" && selection.order.length) {
+    openRow(tableState.focused);
+    toggleFix(true);
+  } else if (inTable && (mark || key === "u")) markFocused(mark || null);
   else return;
   event.preventDefault();
 }

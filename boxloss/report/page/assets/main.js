@@ -14,6 +14,7 @@ import { startGallery } from "./gallery.js";
 import { startHistogram } from "./histogram.js";
 import { onKey } from "./keys.js";
 import { diverging } from "./picture.js";
+import { MARK_KEYS, MARK_LABELS } from "./review.js";
 import {
   FILTER,
   SORT,
@@ -44,13 +45,20 @@ function startWords() {
   $("title").textContent = PAGE.title;
   drawSubtitle();
   $("suspect-field").hidden = $("legend-proposal").hidden = !PROPOSAL;
+  const marks = Object.entries(MARK_KEYS).map(([key, mark]) => [
+    key.toUpperCase(),
+    MARK_LABELS[mark],
+  ]);
+  $("hint-marks").textContent = marks.map((pair) => pair.join(" ")).join(" · ");
+  const words = marks.map(([, label]) => label).join(", ");
+  $("help-marks").textContent = `mark: ${words}; U takes a mark back`;
   $("limit").textContent = `${Math.round(100 * LIMIT)} %`;
   const stops = Array.from({ length: 21 }, (_, i) => diverging((i - 10) / 10));
   $("ramp").style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
   for (const kind of KINDS) {
     const chip = kindChip(KINDS.indexOf(kind));
-    const words = KIND_WORDS[kind].split(": ").at(-1);
-    $("kind-words").append(make("dt", {}, chip), make("dd", { text: words }));
+    const text = KIND_WORDS[kind].split(": ").at(-1);
+    $("kind-words").append(make("dt", {}, chip), make("dd", { text }));
   }
   Object.keys(PAGE.terms).forEach((name, place) =>
     $("legend-terms").append(make("span", {}, make("i", { class: `term t${place % 6}` }), name)),

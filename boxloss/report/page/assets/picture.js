@@ -22,6 +22,7 @@ import { weakOf, causeText } from "./causes.js";
 import { makeSvg } from "./dom.js";
 import { signed } from "./numbers.js";
 import { otherBoxOf } from "./other.js";
+import { fixOf } from "./review.js";
 
 const BLUE = [70, 150, 255];
 const GREY = [232, 232, 232];
@@ -60,6 +61,7 @@ export function drawBoxes(svg, i) {
   const prediction = predictionOf(i);
   if (prediction) drawPrediction(group, prediction, sharesOf(i));
   drawProposal(group, i);
+  line("fixed", fixOf(i)?.box);
   svg.append(group);
 }
 
@@ -106,6 +108,7 @@ export function describe(i) {
     );
   if (causeText(i)) parts.push(causeText(i));
   if (suspectOf(i)) parts.push(`suspected ${suspectOf(i)}, proposed ${proposalText(i)}`);
+  if (fixOf(i)) parts.push(`fixed by hand: ${PAGE.classes[fixOf(i).class]}`);
   return parts.join("; ");
 }
 

@@ -31,7 +31,7 @@ import { $, make } from "./dom.js";
 import { format, signed } from "./numbers.js";
 import { OTHER, verdictOf } from "./other.js";
 import { cropOf, describe, diverging } from "./picture.js";
-import { markButtons, markOf, setMark } from "./review.js";
+import { MARK_LABELS, markButtons, markOf, setMark } from "./review.js";
 import { SORT, orderListeners, selection, sortBy } from "./select.js";
 
 const HEAD = [
@@ -145,7 +145,7 @@ function rowWords(i) {
     ...told.map(([name, value]) => `${name} ${format(value)}`),
     imageOf(i).file_name,
   ];
-  if (markOf(i) !== "open") words.unshift(`marked ${markOf(i)}`);
+  if (markOf(i) !== "open") words.unshift(`marked ${MARK_LABELS[markOf(i)]}`);
   return words.join("; ");
 }
 

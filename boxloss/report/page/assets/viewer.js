@@ -22,6 +22,7 @@ import {
   truthOf,
 } from "./data.js";
 import { $, make, makeSvg } from "./dom.js";
+import { drawGrips, fixing, startFix } from "./fix.js";
 import { format, signed } from "./numbers.js";
 import { OTHER, verdictOf } from "./other.js";
 import {
@@ -33,7 +34,7 @@ import {
   inSight,
   wholeOf,
 } from "./picture.js";
-import { markButtons } from "./review.js";
+import { fixOf, markButtons, setMark } from "./review.js";
 import { selection } from "./select.js";
 import { focusRow, kindChip, refreshRow, stackedBar, whenOpened } from "./table.js";
 import { here } from "./thresholds.js";
@@ -113,6 +114,7 @@ function drawViewer() {
   }
   const others = othersOf(i).map((j) => ({ j, box: drawOther(svg, j, colourOf(j)) }));
   drawBoxes(svg, i);
+  drawGrips(svg, i);
   Object.assign(drawn, { svg, words: makeSvg("g"), others });
   svg.append(drawn.words);
   $("viewer-picture").replaceChildren(svg);
@@ -184,13 +186,16 @@ function drawFacts(i) {
   addWhat(fact, i);
   addNumbers(fact, i);
   if (OTHER.rowOf[i] >= 0) addOther(fact, i, OTHER.rowOf[i]);
-  const refresh = () => {
-    refreshRow(view.place);
-    fillChips();
-    drawFacts(i);
-  };
-  $("viewer-marks").replaceChildren(markButtons(i, refresh));
+  $("viewer-marks").replaceChildren(markButtons(i, marked));
   $("viewer-facts").replaceChildren(stackedBar(i), list);
+}
+
+/** Show the mark of the row that is seen everywhere. */
+function marked() {
+  refreshRow(view.place);
+  fillChips();
+  drawViewer();
+  drawFacts(selection.order[view.place]);
 }
 
 function addWhat(fact, i) {
@@ -226,6 +231,8 @@ function addNumbers(fact, i) {
   fact("truth", text(truthOf(i)));
   fact("prediction", text(predictionOf(i)));
   if (proposedOf(i)) fact("proposed box", text(proposedOf(i)));
+  const fix = fixOf(i);
+  if (fix) fact("fixed by hand", `${PAGE.classes[fix.class]}: ${text(fix.box)}`);
 }
 
 function addOther(fact, i, row) {
@@ -292,8 +299,34 @@ function listenPointers(picture) {
     picture.addEventListener(name, (event) => pointers.delete(event.pointerId));
 }
 
+/** Begin to fix boxes by hand, or end it. */
+export function toggleFix(on = !fixing.on) {
+  fixing.on = on;
+  drawViewer();
+  const grip = $("viewer-picture").querySelector(".grip");
+  if (on) grip.focus();
+  else $("viewer-fix").focus();
+}
+
 export function startViewer() {
   whenOpened(openViewer);
+  startFix((done) => {
+    if (!done) return;
+    refreshRow(view.place);
+    fillChips();
+    drawFacts(selection.order[view.place]);
+  });
+  $("viewer-fix").addEventListener("click", () => toggleFix());
+  $("fix-back").addEventListener(
+    "click",
+    () => (setMark(selection.order[view.place], null), marked()),
+  );
+  // Escape first ends the fixing, then closes the image.
+  $("viewer").addEventListener("cancel", (event) => {
+    if (!fixing.on) return;
+    event.preventDefault();
+    toggleFix(false);
+  });
   const picture = $("viewer-picture");
   picture.addEventListener(
     "wheel",
@@ -314,6 +347,7 @@ export function startViewer() {
   $("viewer-next").addEventListener("click", () => showInViewer(view.place + 1));
   $("viewer-close").addEventListener("click", () => $("viewer").close());
   $("viewer").addEventListener("close", () => {
+    fixing.on = false;
     // The event comes late: whoever types in a field by then stays there.
     if (!document.activeElement?.closest("input, select")) focusRow(view.place);
   });
