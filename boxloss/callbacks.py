@@ -98,7 +98,7 @@ class WorstBoxes(_AfterEpoch):
 
     `boxes` is a list of dicts, worst first: image, box (positions in `y`), error, and the four
     signed errors error_x1 ... error_y2 in the unit of the boxes. `path`: the same as CSV.
-    Other arguments: see `ImageLossHistory`; `loss` is one of four sides a box, not of classes or
+    Other arguments: see `ImageLossHistory`; `loss` is one of four sides per box, not of classes or
     rotated boxes.
     """
 
@@ -143,7 +143,7 @@ class CocoEvaluation(keras.callbacks.Callback):
 
     dataset: a `datasets.DataSet` with truth. every: epochs between evaluations; the last epoch of
         `fit` is always evaluated. predict: a function (model, images) -> a list of
-        dicts of boxes (n, 4) xyxy in pixels, labels and scores, one an image; for a boxloss
+        dicts of boxes (n, 4) xyxy in pixels, labels and scores, one per image; for a boxloss
         detector it may be left out. chunk: images read and predicted together.
 
     `history` is a dict: epoch -> {"AP": ...}.

@@ -13,6 +13,7 @@ import numpy as np
 from boxloss.functional import fine_grained
 from boxloss.functional.distribution import by_side
 from boxloss.tensors import checks, ops
+from boxloss.tensors.config import config_of
 from boxloss.types import ArrayLike, Config, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss")
@@ -142,7 +143,7 @@ def _floats(x):
 
 
 class Coder:
-    """`encode`, `decode`, and a config that holds every argument."""
+    """`encode`, `decode`, and a config that holds every argument: each is an attribute."""
 
     def encode(self, boxes: ArrayLike) -> Tensor:
         """Boxes (..., A, 4) xyxy as what a head should predict for them."""
@@ -157,6 +158,9 @@ class Coder:
 
     def _decode(self, predictions):
         raise NotImplementedError
+
+    def get_config(self) -> Config:
+        return config_of(self)
 
     @classmethod
     def from_config(cls, config: Config) -> "Coder":
@@ -195,10 +199,6 @@ class DeltaCoder(Coder):
         anchors = ops.cast(self.anchors, ops.dtype_name(predictions))
         return decode_deltas(predictions, anchors, self.weights, self.clip)
 
-    def get_config(self) -> Config:
-        config = {"weights": list(self.weights), "clip": self.clip}
-        return {"anchors": self.anchors.tolist(), **config}
-
 
 class _Located(Coder):
     """A coder of the locations of a dense head, as `grid` gives them.
@@ -221,9 +221,6 @@ class _Located(Coder):
         """points (A, 2), strides (A, 1) in the dtype of a tensor."""
         dtype = ops.dtype_name(like)
         return ops.cast(self.points, dtype), ops.cast(self.strides[:, None], dtype)
-
-    def get_config(self) -> Config:
-        return {"points": self.points.tolist(), "strides": self.strides.tolist()}
 
 
 @register
@@ -264,9 +261,6 @@ class BinCoder(_Located):
     def _decode(self, predictions):
         points, strides = self._at(predictions)
         return distances_to_boxes(expected_bins(predictions, self.bins) * strides, points)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "bins": self.bins}
 
 
 @register
@@ -336,11 +330,6 @@ class SideCoder(Coder):
     def _values(self):
         return fine_grained.bin_values(self.bins, self.reg_scale, self.up)
 
-    def get_config(self) -> Config:
-        reference = ops.convert_to_numpy(self.reference).tolist()
-        config = {"bins": self.bins, "reg_scale": self.reg_scale, "up": self.up}
-        return {"reference": reference, **config}
-
 
 @register
 class GridCoder(_Located):
@@ -367,9 +356,6 @@ class GridCoder(_Located):
         x, y = points[:, 0] + (tx - 0.5) * stride, points[:, 1] + (ty - 0.5) * stride
         w, h = [ops.exp(ops.minimum(t, self.clip)) * stride for t in (tw, th)]
         return _corners(x, y, w, h)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "clip": self.clip}
 
 
 @register
@@ -410,6 +396,3 @@ class AnchorGridCoder(_Located):
         sx, sy, sw, sh = _four(2.0 * ops.sigmoid(predictions))
         x, y = points[:, 0] + (sx - 1.0) * stride, points[:, 1] + (sy - 1.0) * stride
         return _corners(x, y, ops.square(sw) * sizes[:, 0], ops.square(sh) * sizes[:, 1])
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "sizes": self.sizes.tolist()}

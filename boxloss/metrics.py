@@ -7,6 +7,7 @@ import keras
 from boxloss.functional.overlap import pair_of
 from boxloss.losses import reduction
 from boxloss.tensors import boxes, checks, ops
+from boxloss.tensors.config import config_of
 from boxloss.types import ArrayLike, Config, Tensor
 
 
@@ -72,8 +73,4 @@ class MeanIoU(keras.metrics.Metric):
         return ops.divide_or(self.total + 0.0, self.count + 0.0, 0.0)
 
     def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "bounding_box_format": self.bounding_box_format,
-            "image_shape": self.image_shape,
-        }
+        return {**config_of(self), **super().get_config()}

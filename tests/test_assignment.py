@@ -55,7 +55,7 @@ def task_aligned_by_loops(
 
 
 def batch(seed=0, images=3, rows=6):
-    """Random heads and truth: 3, 2 and 0 boxes an image, two crowds, the rest padding."""
+    """Random heads and truth: 3, 2 and 0 boxes per image, two crowds, the rest padding."""
     rng = np.random.default_rng(seed)
     count = len(POINTS)
     truth = np.full((images, rows, 4), -1.0, "float32")

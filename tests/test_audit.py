@@ -37,7 +37,7 @@ def results(entries):
 
 
 def scene(seed=0, images=30):
-    """(truth, results): 12 boxes an image in a grid, seen by a detector that errs by about 3 %."""
+    """(truth, results): 12 boxes per image in a grid, seen by a detector that errs by about 3 %."""
     rng = np.random.default_rng(seed)
     annotations, found = [], []
     for image in range(images):

@@ -1,4 +1,4 @@
-"""The callbacks in somebody else's fit: a plain Keras model that predicts two boxes an image."""
+"""The callbacks in somebody else's fit: a plain Keras model that predicts two boxes per image."""
 
 import csv
 

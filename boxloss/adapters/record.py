@@ -92,7 +92,7 @@ class Record:
         """Add a batch, or, with is_new_step=False, further pairs of the newest batch.
 
         names: of its images, paths or ids. counts: how many true boxes each has in the batch.
-        image, box: (n,) which image (position in `names`) and which of its true boxes a pair is of.
+        image, box: (n,) of each pair the image (position in `names`) and which of its true boxes.
         true, pred: (n, 4) xyxy. error: (n,). scores: (n, C) of the classes. label: (n,) the right
         one. weight: (n,) in the box loss, 1 by default. All are PyTorch tensors.
         """

@@ -32,7 +32,7 @@ from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
 from boxloss.functional.overlap import IOU_FLOOR
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import ArrayLike, Config, Tensor
+from boxloss.types import ArrayLike, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.keras_cv")
 
@@ -53,9 +53,6 @@ class _BoxLoss(PeerLoss):
         pair = (boxes.to_xyxy(x, self.bounding_box_format) for x in (y_true, y_pred))
         return loss(*pair, **arguments)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "bounding_box_format": self.bounding_box_format}
-
 
 class _MeanOverlapLoss(_BoxLoss):
     def __init__(self, bounding_box_format: str, axis: int | str = -1, **kwargs: Any) -> None:
@@ -64,9 +61,6 @@ class _MeanOverlapLoss(_BoxLoss):
 
     def mean(self, overlaps: Tensor) -> Tensor:
         return overlaps if self.axis == "no_reduction" else ops.mean(overlaps, axis=self.axis)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "axis": self.axis}
 
 
 @register
@@ -91,13 +85,10 @@ class IoULoss(_MeanOverlapLoss):
             return 1.0 - ops.square(iou)
         return -ops.log(ops.where(ops.less(iou, IOU_FLOOR), ops.ones_like(iou) * IOU_FLOOR, iou))
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode}
-
 
 @register
 class GIoULoss(_MeanOverlapLoss):
-    """1 - the mean GIoU over `axis`, or 1 - GIoU a box with `axis="no_reduction"`."""
+    """1 - the mean GIoU over `axis`, or 1 - GIoU of each box with `axis="no_reduction"`."""
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.mean(self.measured(functional.giou_loss, y_true, y_pred))
@@ -114,9 +105,6 @@ class CIoULoss(_BoxLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.measured(functional.ciou_loss, y_true, y_pred, alpha_gradient=True)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "eps": self.eps}
-
 
 @register
 class SmoothL1Loss(PeerLoss):
@@ -131,9 +119,6 @@ class SmoothL1Loss(PeerLoss):
         y_true, y_pred = floating(y_true, y_pred)
         # Also for rows of any length, in KerasCV as here.
         return ops.mean(functional.coordinate.smooth_l1(y_pred - y_true, self.l1_cutoff), axis=-1)
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "l1_cutoff": self.l1_cutoff}
 
 
 @register
@@ -166,12 +151,3 @@ class FocalLoss(PeerLoss):
         y = y * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
         focal = binary_focal.from_logits if self.from_logits else binary_focal.from_probabilities
         return ops.sum(focal(y, y_pred, alpha, self.gamma), axis=-1)
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "gamma": self.gamma,
-            "from_logits": self.from_logits,
-            "label_smoothing": self.label_smoothing,
-        }

@@ -3,6 +3,7 @@
 import keras
 
 from boxloss.tensors import checks, ops
+from boxloss.tensors.config import config_of
 from boxloss.types import Config
 
 REDUCTIONS = ("auto", "mean", "mean_with_sample_weight", "none", "sum", "sum_over_batch_size")
@@ -29,7 +30,12 @@ class PeerLoss(keras.losses.Loss):
             super().__init__(name=name, reduction=reduction)
 
     def get_config(self) -> Config:
-        config = super().get_config()
+        # A subclass hands on what it does not know by **kwargs: each class adds its own arguments.
+        config = {}
+        for kind in type(self).__mro__:
+            if issubclass(kind, PeerLoss) and "__init__" in vars(kind):
+                config.update(config_of(self, kind))
+        config.update(super().get_config())  # Keras' words for reduction and name
         if ops.KERAS_3:
             config["dtype"] = self._dtype_policy.name
         return config

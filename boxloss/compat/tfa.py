@@ -27,7 +27,7 @@ from boxloss import functional
 from boxloss.compat import binary_focal
 from boxloss.compat.peer_loss import PeerLoss, floating
 from boxloss.tensors import checks, ops
-from boxloss.types import ArrayLike, Config, Tensor
+from boxloss.types import ArrayLike, Tensor
 
 register = keras.utils.register_keras_serializable(package="boxloss.compat.tfa")
 
@@ -79,9 +79,6 @@ class GIoULoss(PeerLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return giou_loss(y_true, y_pred, mode=self.mode)
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "mode": self.mode}
-
 
 @register
 class SigmoidFocalCrossEntropy(PeerLoss):
@@ -105,7 +102,3 @@ class SigmoidFocalCrossEntropy(PeerLoss):
         return sigmoid_focal_crossentropy(
             y_true, y_pred, alpha=self.alpha, gamma=self.gamma, from_logits=self.from_logits
         )
-
-    def get_config(self) -> Config:
-        config = {"from_logits": self.from_logits, "alpha": self.alpha, "gamma": self.gamma}
-        return {**super().get_config(), **config}

@@ -36,7 +36,7 @@ def detect(
         size: side of the square that images are fitted into; the detector's own if None.
         voting: whether the boxes that NMS drops move the one that it keeps; see `suppress`.
 
-    Returns: a list, one dict an image: "boxes" float32 (n, 4) xyxy in pixels of that image, inside
+    Returns: a list, one dict per image: "boxes" float32 (n, 4) xyxy in pixels of that image, inside
         it; "labels" int64 (n,); "scores" float32 (n,), falling.
     """
     size = size or detector.image_size

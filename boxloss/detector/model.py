@@ -14,7 +14,7 @@ from boxloss.types import Config, Found, Pictures, Tensor
 
 @keras.utils.register_keras_serializable(package="boxloss")
 class Detector(keras.Model):
-    """Several boxes an image, from pixels.
+    """Several boxes per image, from pixels.
 
     Called with images (B, H, W, 3), RGB in [0, 255], H and W multiples of 32, it gives a dict of
     float32 tensors over the A locations: "boxes" (B, A, 4) xyxy in pixels, "logits" (B, A, C) and,

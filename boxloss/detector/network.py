@@ -1,7 +1,7 @@
 """A small anchor-free detector: convolutional backbone, two-way pyramid, one head for all levels.
 
 Strides 8, 16 and 32. Every location predicts the distances from its middle to the four sides of a
-box, and one logit a class (FCOS/YOLOX/YOLOv8 family). Works on any Keras 3 backend.
+box, and one logit per class (FCOS/YOLOX/YOLOv8 family). Works on any Keras 3 backend.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Detections against truth: COCO metrics, COCO's matching, one row of errors a box.
+"""Detections against truth: COCO metrics, COCO's matching, one row of errors per box.
 
 Needs numpy alone, and no model: truth is a `datasets.DataSet` or a COCO dict, detections are COCO
 results of any detector. `coco_metrics` needs faster-coco-eval; box errors need Keras.

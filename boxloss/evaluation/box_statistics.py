@@ -63,7 +63,7 @@ class BoxHistory:
         self.state = {name: table[:, i].copy() for i, name in enumerate(STATE)}
 
     def rows(self, dataset):
-        """A dict a box that was seen, with the keys of `evaluation.HISTORY_COLUMNS`."""
+        """A dict per box that was seen, with the keys of `evaluation.HISTORY_COLUMNS`."""
         start = 0
         for record in dataset.records:
             for j in range(len(record)):

@@ -4,16 +4,19 @@ import inspect
 from typing import Any
 
 import keras
+import numpy as np
 
+from boxloss.tensors import ops
 from boxloss.types import Config
 
 
-def config_of(instance: Any) -> Config:
+def config_of(instance: Any, kind: type | None = None) -> Config:
     """Every argument of the constructor, from the attribute of the same name.
 
-    A class that keeps an argument elsewhere adds it in a `get_config` of its own.
+    A class that keeps an argument elsewhere adds it in a `get_config` of its own. kind: a class of
+    the instance whose constructor is meant, its own where not given.
     """
-    names = inspect.signature(type(instance)).parameters
+    names = inspect.signature(kind or type(instance)).parameters
     return {name: saved(getattr(instance, name)) for name in names if hasattr(instance, name)}
 
 
@@ -22,6 +25,8 @@ def saved(value: Any) -> Any:
     # A WeightedSum holds a list of losses, each of which is an object of its own.
     if isinstance(value, (list, tuple)):
         return type(value)(map(saved, value))
+    if hasattr(value, "shape"):
+        return np.asarray(ops.convert_to_numpy(value)).tolist()
     return keras.saving.serialize_keras_object(value) if hasattr(value, "get_config") else value
 
 

@@ -13,7 +13,7 @@ class Options:
     focus: share of hardest images of each batch that count, or None for all. patience: evaluations
     without a better AP before the run stops, 0 for never. evaluate_every: epochs between
     evaluations, 0 for about 15 in the run. checkpoint_steps: steps between checkpoints within an
-    epoch, 0 for one an epoch. weights: a `.keras` detector to start from. plain_share: the last
+    epoch, 0 for one per epoch. weights: a `.keras` detector to start from. plain_share: the last
     share of the epochs, in which no mosaics are made: the detector ends on pictures like those it
     will see (YOLOX, Ge et al. 2021, arXiv:2107.08430, section 2.1).
     """

@@ -39,7 +39,7 @@ class Progress(keras.callbacks.Callback):
     """One run: knows its position, saves it, and stops it in good order.
 
     `position`: dict of epoch, step (of that epoch), best (AP or None), worse (evaluations since),
-    cpu_seconds and wall_seconds of earlier parts. `history`: list of dicts, one an epoch.
+    cpu_seconds and wall_seconds of earlier parts. `history`: list of dicts, one per epoch.
     """
 
     def __init__(self, run, options, train, validation, steps, clock, unreadable=()):

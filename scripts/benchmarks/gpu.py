@@ -198,7 +198,7 @@ def difference(name, kind):
 
     from boxloss.tensors import ops
 
-    boxes = example(1, PAIRS)  # one box an image: a value a box
+    boxes = example(1, PAIRS)  # one box per image: a value per box
     found = []
     for place in (kind, "cpu"):
         with keras.device(f"{place}:0"):
