@@ -364,6 +364,11 @@ def test_every_argument_survives_a_round_trip(loss):
     back = keras.saving.deserialize_keras_object(config)
     assert type(back) is type(loss)
     assert back.get_config() == loss.get_config()
+    kept, given = (
+        {name: value for name, value in vars(x).items() if not name.startswith("_")}
+        for x in (back, loss)
+    )
+    assert kept == given
 
 
 @pytest.mark.parametrize("loss", [tfa.GIoULoss(), keras_cv.CIoULoss("xyxy")], ids=["tfa", "kcv"])
