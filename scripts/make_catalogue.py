@@ -6,6 +6,7 @@ as they are run here (TensorFlow). `--text` prints the page and writes nothing.
 
 import argparse
 import inspect
+import io
 import pathlib
 import re
 import sys
@@ -30,6 +31,7 @@ KINDS = {
 }
 TRUTH = (100.0, 100.0, 140.0, 120.0)  # xyxy: 40 x 20 pixels
 APART = 3.0  # widths between the centres
+COLOURS = ("#0067b1", "#c25e00")  # of value and slope
 
 # "Simulated" numbers are those of docs/simulation.md: `zheng` in cx, cy, w, h, 17,150 starts.
 CHOICES = (
@@ -160,15 +162,27 @@ CIoULoss box 0.0
   is {apart:g} widths away; 0: the loss does not see where the truth is.
 - **recovers**: whether gradient descent brings boxes that start 2 to 5 sizes apart, or inverted, to
   an IoU above 0.9 (the tests: Adam, in at least 99 % of 200 starts); with default arguments.
-- The pictures: value (blue) and derivative (orange, dashed) while a prediction slides over a truth
-  of 40 x 20 pixels, and while it grows about the truth's centre from an eighth to eight times its
-  size. The modifiers (alpha, inner, focaler, unified) are shown on their default base.
+- The pictures: value (above) and slope (below) while a prediction slides over a truth of 40 x 20
+  pixels, and while it grows about the truth's centre from an eighth to eight times its size. GIoU
+  is drawn in grey for comparison, where its numbers are of that size. The modifiers (alpha, inner,
+  focaler, unified) are shown on their default base.
 
-In the formulas o is the IoU; w, h are the sides of the prediction, W, H those of the truth; d is a
-difference of coordinates or the distance of the centres; what else stands there is said beside it.
-Boxes apart, inverted or without area: [right.md](right.md). The arguments that all losses share:
-[api/losses.md](api/losses.md).
+In the formulas o is the IoU; w, h are the sides of the prediction, W, H those of the truth;
+$\\Delta$ is prediction minus truth, of one coordinate or (with x or y) of the centres; d is the
+distance of the centres, c the diagonal of the enclosing box, and C its area; U is the area of the
+union. The text below a formula says what else is in it. Boxes apart, inverted or without area:
+[right.md](right.md). The arguments that all losses share: [api/losses.md](api/losses.md).
 """
+
+
+def formulas():
+    """{name: TeX} of scripts/loss_formulas.txt."""
+    text = (ROOT / "scripts" / "loss_formulas.txt").read_text("utf-8")
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\n    ", " ")
+    return dict(line.split(": ", 1) for line in text.strip().splitlines())
+
+
+FORMULAS = formulas()
 
 
 # What the registry and the docstrings say ---------------------------------------------------------
@@ -363,27 +377,60 @@ def slope_apart(name):
     return abs(float(along(name, np.float32([APART]), np.float32([1.0]))[1][0]))
 
 
+def _panels(name):
+    """[(label, x, value, slope)] of the slide and of the zoom."""
+    labels = EXAMPLES.get(name, EXAMPLES[make(name).kind])[1:]
+    slides, scales = np.linspace(-3, 3, 121), np.geomspace(1 / 8, 8, 121)
+    slide, zoom = along(name, slides, np.ones_like(slides)), along(name, 0 * scales, scales)
+    return [(labels[0], slides, slide[0], slide[1]), (labels[1], scales, zoom[0], zoom[2])]
+
+
 def draw(name, path):
+    """Write an SVG: value above, slope below, over the slide and over the zoom.
+
+    GIoU is drawn faintly behind losses of boxes whose values are of its size.
+    """
+    import matplotlib
     from matplotlib.figure import Figure
 
-    labels = EXAMPLES.get(name, EXAMPLES[make(name).kind])[1:]
-    figure = Figure(figsize=(6.4, 1.9), layout="constrained")
-    slides, scales = np.linspace(-3, 3, 241), np.geomspace(1 / 8, 8, 241)
-    ways = [
-        (slides, along(name, slides, np.ones_like(slides)), 1),
-        (scales, along(name, np.zeros_like(scales), scales), 2),
-    ]
-    for index, ((x, results, which), label) in enumerate(zip(ways, labels, strict=True)):
-        axes = figure.add_subplot(1, 2, index + 1)
-        axes.plot(x, results[0], color="#0067b1", linewidth=1.4)
-        axes.plot(x, results[which], color="#d9730d", linewidth=1.0, linestyle="--")
-        axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-        axes.set_xlabel(label, fontsize=7)
-        axes.tick_params(labelsize=6)
-        if index:
-            axes.set_xscale("log", base=2)
+    panels = _panels(name)
+    comparable = make(name).kind == "box" and max(np.max(values) for _, _, values, _ in panels) < 6
+    behind = _panels("giou") if comparable and name != "giou" else [None, None]
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    rows = figure.subplots(2, 2, sharex="col")
+    for column, (panel, faint) in enumerate(zip(panels, behind, strict=True)):
+        for row, (axes, color) in enumerate(zip(rows[:, column], COLOURS, strict=True)):
+            if faint:
+                axes.plot(faint[1], faint[2 + row], color="0.78", linewidth=2.4, label="giou")
+            axes.plot(panel[1], panel[2 + row], color=color, linewidth=1.6)
+            axes.axhline(0, color="0.85", linewidth=0.6, zorder=0)
+            axes.tick_params(labelsize=8)
+            axes.spines[["top", "right"]].set_visible(False)
+        rows[1, column].set_xlabel(panel[0], fontsize=9)
+    rows[0, 1].set_xscale("log", base=2)
+    for axes, text in zip(rows[:, 0], ("value", "slope"), strict=True):
+        axes.set_ylabel(text, fontsize=9)
+    if comparable and name != "giou":
+        rows[0, 0].legend(fontsize=8, frameon=False, loc="lower right", handlelength=1.2)
+    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
+    text = io.StringIO()
+    with matplotlib.rc_context(style):
+        figure.savefig(
+            text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png", metadata={"Software": None})
+        temporary.write_text(_compact(text.getvalue()), encoding="utf-8")
+
+
+def _compact(svg):
+    """The same picture with hundredths of a point and without names of fonts: half as long."""
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", svg)
+    svg = re.sub(r"font-family: [^;\"]*|font: ([\d.]+px)[^;\"]*", _any_font, svg)
+    return re.sub(r"\s*\n\s*", "\n", svg.replace(" \nL", " L"))
+
+
+def _any_font(found):
+    return f"font: {found[1]} sans-serif" if found[1] else "font-family: sans-serif"
 
 
 # The page -----------------------------------------------------------------------------------------
@@ -423,11 +470,11 @@ def row(name):
 def section(name):
     formula, rest, differences, source = paragraphs(name)
     loss = make(name)
-    lines = [f"### {name}", "", formula, "", rest, ""]
+    lines = [f"### {name}", "", "$$", FORMULAS[name], "$$", "", formula, "", rest, ""]
     lines += [f"{arguments_of(name)}, class `{type(loss).__name__}`.", ""]
     lines += [f"Differences: {differences}", ""] if differences else []
     lines += [f"Source: {source}", ""] if source else []
-    lines += [f"![{name}: value and derivative](pictures/losses/{name}.png)", ""]
+    lines += [f"![{name}: value and slope](pictures/losses/{name}.svg)", ""]
     return [line for line, after in zip(lines, [*lines[1:], None], strict=True) if line or after]
 
 
@@ -457,7 +504,7 @@ def main(argv=None):
         return
     (ROOT / PICTURES).mkdir(parents=True, exist_ok=True)
     for name in boxloss.names():
-        draw(name, ROOT / PICTURES / f"{name}.png")
+        draw(name, ROOT / PICTURES / f"{name}.svg")
     with write_atomically(ROOT / "docs" / "losses.md") as path:
         path.write_text(text, encoding="utf-8")
     print(f"{len(boxloss.names())} losses in docs/losses.md", file=sys.stderr)

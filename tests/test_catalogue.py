@@ -35,7 +35,7 @@ def test_every_loss_has_a_row_a_section_and_a_picture():
     assert sorted(rows()) == boxloss.names()
     sections = re.findall(r"^### (\w+)$", PAGE.read_text("utf-8"), re.MULTILINE)
     assert sorted(sections) == boxloss.names()
-    pictures = {path.stem: path.stat().st_size for path in PICTURES.glob("*.png")}
+    pictures = {path.stem: path.stat().st_size for path in PICTURES.glob("*.svg")}
     assert sorted(pictures) == boxloss.names()
     assert max(pictures.values()) < 40_000
 
