@@ -19,7 +19,7 @@ MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py t
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
 VALUES := tests/test_losses.py -k "checked or oracle"
 
-.PHONY: help demo test test-slow test-torch test-addons test-page lint clean
+.PHONY: help demo docs test test-slow test-torch test-addons test-page lint clean
 
 help:
 	@echo "make demo         train on synthetic images, print COCO metrics, write the error page"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-torch   the mathematics on PyTorch, and other libraries' detectors (a CPU build)"
 	@echo "make test-addons  beside TensorFlow Addons (Python 3.10 or 3.11)"
 	@echo "make test-page    the error page in a real browser"
+	@echo "make docs         the documentation as a site in build/site, its links, code and numbers checked"
 	@echo "make lint         ruff, mypy and pyright over types, TypeScript's checker over the page"
 
 # uv is installed by pip and installs the rest in seconds; compiled at once, TensorFlow is imported in
@@ -58,6 +59,20 @@ test-slow: $(READY)
 	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)
 	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py
+
+# Zensical needs Python 3.11.
+DOCS_PYTHON := $(shell $(PYTHON) -c "import sys; print('yes' if sys.version_info >= (3, 11) else '')" 2>/dev/null)
+
+ifneq ($(DOCS_PYTHON),)
+docs: $(READY)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".[docs]"
+	$(BIN)/python scripts/make_site.py
+	$(BIN)/python -m pytest -n 2 -q -rfEs -m "not page and not torch and not addons" \
+		tests/test_site.py tests/test_readme.py $(wildcard tests/test_docs*.py)
+else
+docs:
+	@echo "skipped: the site needs Python 3.11"
+endif
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Write docs/api from the docstrings: python scripts/make_api.py
 
-One page a module, one section a public name. `--check` writes nothing and fails if a page is not
-what it would write.
+One page per module, one section per public name. `--check` writes nothing and fails if a page is
+not what it would write.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import inspect
 import pathlib
 import re
 import sys
+import textwrap
 
 from boxloss.files import write_atomically
 from boxloss.losses.documentation import in_source
@@ -94,7 +95,13 @@ def signature(name, value):
         for argument in given.parameters.values()
         if argument.name != "self"
     ]
-    return f"{name}{given.replace(parameters=untyped, return_annotation=given.empty)}"
+    line = f"{name}{given.replace(parameters=untyped, return_annotation=given.empty)}"
+    return textwrap.fill(line, 88, subsequent_indent="    ", break_long_words=False)
+
+
+def in_fence(text):
+    # Not "python": what is so called in docs/ is run by tests/test_docs.py.
+    return ["```py", text, "```", ""]
 
 
 def methods(cls):
@@ -114,12 +121,12 @@ def page(name):
     module = importlib.import_module(f"boxloss.{name}")
     lines = [f"# boxloss.{name}", "", markdown(inspect.getdoc(module)), ""]
     for called, value in public(module):
-        lines += [f"## {called}", "", f"`{signature(called, value)}`", ""]
+        lines += [f"## {called}", "", *in_fence(signature(called, value))]
         if value.__doc__:
             lines += [markdown(documented(value)), ""]
         if inspect.isclass(value):
             for method, function in methods(value):
-                lines += [f"### {called}.{method}", "", f"`{signature(method, function)}`", ""]
+                lines += [f"### {called}.{method}", "", *in_fence(signature(method, function))]
                 lines += [markdown(inspect.getdoc(function)), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -128,7 +135,7 @@ def index():
     lines = [
         "# The interface",
         "",
-        "Written by `python scripts/make_api.py` from the docstrings. Types stand in the source,",
+        "Written by `python scripts/make_api.py` from the docstrings. Types are in the source,",
         "where `mypy` and editors find them.",
         "",
     ]

@@ -59,7 +59,9 @@ def targets(page):
             yield page.parent / target.partition("#")[0]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "SECURITY.md", *PAGES], ids=lambda page: page.name
+)
 def test_a_link_leads_somewhere(page):
     assert [target for target in targets(page) if not target.exists()] == []
 
