@@ -44,8 +44,8 @@ demo: $(READY)
 	rm -rf $(DEMO)
 	$(BIN)/boxloss make-synthetic --out $(DEMO)/data --count 1500 --image-size 128 --seed 1
 	$(BIN)/boxloss train --images $(DEMO)/data/images --annotations $(DEMO)/data/annotations.json \
-		--image-size 128 --epochs 8 --batch-size 16 --no-augment --evaluate-every 8 --quiet \
-		--out $(DEMO)/run
+		--size nano --bins 0 --image-size 128 --epochs 8 --batch-size 16 --no-augment \
+		--evaluate-every 8 --quiet --out $(DEMO)/run
 	$(BIN)/python scripts/picture.py $(DEMO)/run
 
 # Few tests at a time to each worker, so that both end together.

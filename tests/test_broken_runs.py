@@ -170,6 +170,7 @@ def test_a_run_that_is_resumed(real_run, tmp_path, capsys, name):
     data = real_run.parent / "data"
     flags = ["--images", data / "images", "--annotations", data / "annotations.json"]
     flags += ["--image-size", 64, "--epochs", 1, "--batch-size", 4, "--no-augment", "--quiet"]
+    flags += ["--size=nano"]
     for how in DAMAGES:
         run = damage(real_run, name, how, tmp_path / how)
         assert check(("train", *flags, "--out", run, "--resume"), run, capsys) == 2

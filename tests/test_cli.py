@@ -88,7 +88,17 @@ def test_tensorflow_convolves_by_onednn_where_a_detector_is_trained(words, expec
 @pytest.mark.long(50)
 def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     out = tmp_path / "run"
-    tiny = ("--image-size", 64, "--epochs", 1, "--batch-size", 4, "--profile")
+    tiny = (
+        "--size=nano",
+        "--bins=0",
+        "--image-size",
+        64,
+        "--epochs",
+        1,
+        "--batch-size",
+        4,
+        "--profile",
+    )
     # With the progress: stdout must be the JSON object alone.
     status, metrics, told = call(capsys, "train", *data(shapes), *tiny, "--out", out)
     assert status == 0 and "Next:" in told and "Epoch 1/1  step 3/3  loss " in told
@@ -235,7 +245,7 @@ def test_help_has_examples_and_the_defaults(command, capsys):
 def test_two_devices_share_the_batches(shapes, tmp_path, backend):
     # Ten images, nine of them for training: batches of 4, 4 on two devices, and one image left out.
     words = (*data(shapes), "--image-size", "64", "--epochs", "6", "--batch-size", "4", "--quiet")
-    words += ("--no-augment",)
+    words += ("--no-augment", "--size=nano")
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     ran = subprocess.run(
         [

@@ -56,7 +56,8 @@ def killed_run(command, out, seed):
 @pytest.mark.parametrize("deterministic", [True, False], ids=["deterministic", "free"])
 def test_ten_kills_change_nothing(tmp_path, deterministic):
     synthetic.write(tmp_path / "shapes", 200, seed=5, image_size=96)
-    flags = ["--image-size", "96", "--epochs", "16", "--evaluate-every", "8"]
+    flags = ["--size=nano", "--bins=0"]
+    flags += ["--image-size", "96", "--epochs", "16", "--evaluate-every", "8"]
     flags += ["--checkpoint-steps", "3", *(["--deterministic"] if deterministic else [])]
     straight = tmp_path / "straight"
     command = command_of(tmp_path / "shapes", straight, flags)

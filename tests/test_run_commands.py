@@ -172,6 +172,7 @@ def test_a_finished_run_whose_model_broke_gets_it_back(tmp_path, capsys):
     words = ["train", "--images", whole.root, "--annotations", tmp_path / "annotations.json"]
     words += ["--val-images", whole.root, "--val-annotations", tmp_path / "annotations.json"]
     words += ["--image-size", 64, "--epochs", 1, "--batch-size", 3, "--no-augment", "--out", out]
+    words += ["--size=nano", "--bins=0"]
     status, metrics, told = call(capsys, *words, "--resume", "--overwrite")
     assert status == 0 and "the last weights take its place" in told
     assert metrics["AP"] == pytest.approx(before["AP"], abs=1e-6)

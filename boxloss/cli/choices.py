@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 
 from boxloss.tensors import checks
 from boxloss.training import Options
+from boxloss.training.recipe import CHOSEN
 
 
 def _default(field):
@@ -26,6 +27,21 @@ def option(group, flag, help, **how):
     how = {"type": type(default)} | how
     shown = " (default: %(default)s)" if default not in (None, {}) else ""
     group.add_argument(flag, default=default, help=f"{help}{shown}", **how)
+
+
+def setting(group, flag, help, **how):
+    """Add the flag like `option`; the arguments have it only where the user gave it.
+
+    What is not given is left to `training.recommend`.
+    """
+    name = flag.removeprefix("--").replace("-", "_")
+    default, shown = DEFAULTS[name], ""
+    if name in CHOSEN:
+        shown = " (default: chosen from the data)"
+    elif default not in (None, {}, False):
+        shown = f" (default: {default})"
+    how = ({"action": "store_true"} if isinstance(default, bool) else {"type": type(default)}) | how
+    group.add_argument(flag, default=argparse.SUPPRESS, help=help + shown, **how)
 
 
 def loss_flag(parser, flag="--loss", **how):

@@ -5,22 +5,32 @@ import os
 import sys
 
 from boxloss import training
-from boxloss.cli import BACKENDS, json_object
-from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, option
+from boxloss.cli.choices import setting
 from boxloss.cli.inputs import reading_flags
 from boxloss.cli.out import out_flags
 from boxloss.cli.run_pictures import before_fit, show_classes, write_pictures
+from boxloss.cli.settings import (
+    given_settings,
+    setting_arguments,
+    settings_before,
+    settings_of,
+    show_time,
+)
 from boxloss.files import one_line, output, shortened
-from boxloss.training import Options
 from boxloss.training.clock import Clock
 from boxloss.training.folder import CHECKPOINT
 
 HELP = "Train a detector on a folder of images; write a run folder."
 EPILOG = """examples:
   boxloss train --images photos --annotations photos.json --out runs/first
+  boxloss train --images photos --annotations photos.json --out runs/fast \\
+    --preset quick
   boxloss train --annotations roboflow/data.yaml --loss giou --out runs/boards
   boxloss train --images photos --annotations photos.json --out runs/first \\
     --resume
+
+Paths are enough: backbone, image size, epochs and the like are chosen from the
+data, and printed with the reason. Every flag that is given wins.
 
 The run folder then holds config.json, model.keras (best), last.keras,
 history.csv, image_losses.csv, box_history.csv, boxes.csv, metrics.json,
@@ -35,8 +45,7 @@ DATA_FLAGS = (
 
 def add_arguments(parser):
     data_arguments(parser)
-    _model_arguments(parser.add_argument_group("model and loss"))
-    _training_arguments(parser.add_argument_group("training"))
+    setting_arguments(parser)
     _run_arguments(parser.add_argument_group("run"))
 
 
@@ -71,46 +80,6 @@ def data_arguments(parser):
     data.add_argument("--strict", action="store_true", help="stop at the first broken item")
 
 
-def _model_arguments(group):
-    option(group, "--size", "nano or small")
-    option(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
-    loss_flag(group, default=DEFAULTS["loss"], help="box loss (default: %(default)s)")
-    option(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
-    option(
-        group,
-        "--bins",
-        "16 predicts each side as a distribution over 16 bins, with DFL; 0 as one number",
-    )
-    option(group, "--weights", "a model.keras to start from; its classes may differ", type=str)
-    option(group, "--mixed-precision", "float16 arithmetic, for GPUs")
-
-
-def _training_arguments(group):
-    option(group, "--epochs", "passes over the training images")
-    option(group, "--batch-size", "images per step")
-    option(group, "--optimizer", "adam or adamw")
-    option(group, "--learning-rate", "the highest, after the warm-up")
-    option(group, "--weight-decay", "of adamw")
-    group.add_argument("--no-augment", action="store_true", help="train on the images as they are")
-    option(group, "--plain-share", "last share of the epochs, in which no mosaics are made")
-    option(
-        group,
-        "--focus",
-        "learn from the hardest images of each batch only, hardest=0.25 say",
-        type=hardest,
-        metavar="hardest=SHARE",
-    )
-    option(group, "--patience", "stop after so many evaluations without a better AP; 0 is never")
-    option(group, "--seed", "of weights, order and augmentation")
-    option(group, "--devices", "of this machine that share each batch")
-    group.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        help="of Keras (default: KERAS_BACKEND, else the first one that is installed)",
-    )
-    option(group, "--deterministic", "bit-equal repetition")
-
-
 def _run_arguments(group):
     out_flags(group, "run folder, made if need be")
     group.add_argument(
@@ -119,16 +88,16 @@ def _run_arguments(group):
         help="go on from the last checkpoint in --out; of the other flags --epochs, --patience, "
         "--evaluate-every, --checkpoint-steps, --profile and --tensorboard may change",
     )
-    option(
+    setting(
         group, "--checkpoint-steps", "steps between checkpoints within an epoch; 0 makes none there"
     )
-    option(group, "--evaluate-every", "epochs; 0 is about 15 times in all")
-    option(
+    setting(group, "--evaluate-every", "epochs between evaluations")
+    setting(
         group,
         "--profile",
         "at the end, measure the shares of a step: waiting for data, model, loss",
     )
-    option(group, "--tensorboard", "write event files to OUT/tensorboard, too")
+    setting(group, "--tensorboard", "write event files to OUT/tensorboard, too")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -230,13 +199,6 @@ def show_problems(dataset):
         print(f"  symbolic links led to {one_line(folder)}", file=sys.stderr)
 
 
-def options_of(args):
-    """`Options` of the flags; ValueError names the one that is wrong."""
-    check_loss(args.loss)
-    given = {name: value for name, value in vars(args).items() if name in DEFAULTS}
-    return Options(**given, augment=not args.no_augment)
-
-
 def check_backend(wanted):
     """ValueError where Keras runs on another backend than --backend, which came too late."""
     from boxloss.tensors import ops
@@ -251,22 +213,33 @@ def check_backend(wanted):
 def run(args):
     clock = Clock()
     # Importing a backend takes seconds: what can be wrong without one is looked at before.
-    options = options_of(args)
+    given = given_settings(args)
     train_set, validation_set = load_sets(args)
     check_backend(args.backend)
     with output(args.out, overwrite=args.overwrite):
+        options = _settings(args, given, train_set, validation_set)
         metrics = _train(args, train_set, validation_set, options, clock)
         write_pictures(args.out, train_set, validation_set, metrics["threshold"])
         page = write_explorer(args.out)
     show_classes(metrics)
-    ap, ap50 = metrics["AP"] or 0.0, metrics["AP50"] or 0.0
+    shown = ", ".join(f"{name} {metrics[name] or 0.0:.3f}" for name in ("AP", "AP50", "AP75"))
     print(
-        f"validation images: AP {ap:.3f}, AP50 {ap50:.3f}. Next:\n"
+        f"validation images: {shown}. Next:\n"
         f"  open {page}\n"
         f"  boxloss predict {args.out} IMAGES --out {args.out}/predictions",
         file=sys.stderr,
     )
     return metrics
+
+
+def _settings(args, given, train_set, validation_set):
+    """The `Options` of the run: what is given, and of a new run what the data suggest."""
+    if args.resume and (args.out / CHECKPOINT).exists():
+        return settings_before(given, args.out / "config.json")
+    options = settings_of(given, args.preset, train_set, validation_set)
+    if not args.quiet:
+        show_time(options, train_set, validation_set)
+    return options
 
 
 def _train(args, train_set, validation_set, options, clock):

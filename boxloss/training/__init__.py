@@ -1,13 +1,14 @@
 """Training: assign, measure, step; checkpoints, histories and evaluation around Keras' `fit`.
 
-`Options` alone needs no Keras, so that the commands can check theirs at once; everything else comes
-with the first use of its name.
+`Options` and the recipe need no Keras, so that the commands can check theirs at once; everything
+else comes with the first use of its name.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 from boxloss.training.options import Options
+from boxloss.training.recipe import DataStatistics, Recipe, recommend
 
 if TYPE_CHECKING:
     from boxloss.training.criterion import Costs, Criterion, box_loss, measuring_loss
@@ -32,14 +33,17 @@ _HOMES = {
 __all__ = [
     "Costs",
     "Criterion",
+    "DataStatistics",
     "FlatAdam",
     "Interrupted",
     "NonFiniteLoss",
     "Options",
+    "Recipe",
     "TrainingModel",
     "box_loss",
     "evaluate",
     "measuring_loss",
+    "recommend",
     "train",
 ]
 

@@ -1,4 +1,4 @@
-"""The settings of a training run, with their defaults: the parser of `boxloss train` has none."""
+"""The settings of a training run, with their defaults."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -15,11 +15,12 @@ class Options:
     evaluations, 0 for about 15 in the run. checkpoint_steps: steps between checkpoints within an
     epoch, 0 for one per epoch. weights: a `.keras` detector to start from. plain_share: the last
     share of the epochs, in which no mosaics are made: the detector ends on pictures like those it
-    will see (YOLOX, Ge et al. 2021, arXiv:2107.08430, section 2.1).
+    will see (YOLOX, Ge et al. 2021, arXiv:2107.08430, section 2.1). flip: share of the training
+    pictures that are mirrored.
     """
 
-    # The defaults are the recipe that docs/detector.md reports. Whoever changes one measures it
-    # there anew: they were chosen together, on real images and on drawn ones.
+    # `boxloss train` does not stop at these defaults: `training.recipe` chooses by the data set.
+    # Whoever changes one measures it anew (docs/detector.md): they were chosen together.
     loss: str = "ciou"
     loss_args: dict = field(default_factory=dict)
     size: str = "nano"
@@ -33,6 +34,7 @@ class Options:
     bins: int = 0
     augment: bool = True
     plain_share: float = 0.15
+    flip: float = 0.5
     focus: float | None = None
     patience: int = 0
     evaluate_every: int = 0
@@ -60,10 +62,10 @@ class Options:
             checks.non_negative(name, getattr(self, name))
         rule = "a whole number from 0 to 2**32 - 1"
         checks.number("seed", self.seed, rule, lambda x: 0 <= x < 2**32 and x == int(x))
-        if not 0 <= self.plain_share <= 1:
-            raise ValueError(
-                f"`plain_share` must be between 0 and 1. Received: plain_share={self.plain_share!r}"
-            )
+        for name in ("plain_share", "flip"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be between 0 and 1. Received: {name}={value!r}")
         if self.focus is not None:
             checks.fraction("focus", self.focus)
 

@@ -74,7 +74,7 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
         train_set,
         options.batch_size,
         options.image_size,
-        augment=options.augment,
+        augment=options.augment and datasets.Augmentation(flip=options.flip),
         shuffle=True,
         seed=options.seed,
         mosaic_epochs=options.mosaic_epochs,
@@ -116,15 +116,20 @@ def _stopped(out, error):
     )
 
 
-def build(train_set, options):
-    """The compiled `TrainingModel`."""
-    detector = Detector(
+def detector_of(train_set, options):
+    """A `Detector` for the classes of a set, with random weights."""
+    return Detector(
         train_set.class_names,
         size=options.size,
         image_size=options.image_size,
         bins=options.bins,
         category_ids=train_set.category_ids,
     )
+
+
+def build(train_set, options):
+    """The compiled `TrainingModel`."""
+    detector = detector_of(train_set, options)
     if options.weights:
         copied = start_from(detector, load_detector(options.weights))
         print(f"{options.weights}: {copied} of its weights fit and were taken", file=sys.stderr)

@@ -29,7 +29,7 @@ READ_AND_WRITTEN, COPIED = 48, 32  # bytes a box: two boxes and a gradient; one 
 
 
 def add_arguments(parser):
-    from boxloss.cli.train import BACKENDS
+    from boxloss.cli import BACKENDS
 
     number = "(default: %(default)s)"
     parser.add_argument(

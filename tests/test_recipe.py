@@ -1,0 +1,335 @@
+"""The default recipe: what is chosen for which data set, that flags win, and what is printed."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from boxloss import cli, datasets, training
+from boxloss.cli import settings
+from boxloss.datasets import Record, synthetic
+from boxloss.training import Options, estimate
+from boxloss.training.recipe import DataStatistics, one_sided, recommend
+
+LITE0 = ("efficientnet_lite0",)
+
+
+def statistics(images=200, side=640, small=0.126, middle=0.16, validation=90, **boxes):
+    boxes = boxes or {"cell": 2000}
+    return DataStatistics(images, validation, side, small, middle, boxes, boxes)
+
+
+def chosen(*given, pretrained=(), preset="standard", flags=None, **data):
+    return recommend(statistics(*given, **data), preset, flags, pretrained).options
+
+
+def data_set(sizes, labels=(), ignored=(), names=("a", "b"), side=(200, 100), count=1):
+    """Images of `side`, each with square boxes of the given sides."""
+    n = len(sizes)
+    labels = labels or [0] * n
+    corners = np.array([[0, 0, size, size] for size in sizes], "float32").reshape(n, 4)
+    flags = np.isin(np.arange(n), ignored)
+    records = [
+        Record(
+            f"{i}.png", None, i, *side, corners, np.array(labels, "int64"), list(range(n)),
+            np.prod(corners[:, 2:], axis=1), flags, np.zeros(n, bool), np.zeros(n, bool),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    return datasets.DataSet(records, list(names), [1, 2], None)
+
+
+# What a data set holds ---------------------------------------------------------------------------
+
+
+def test_statistics_are_shares_of_the_longer_side_and_leave_ignored_boxes_out():
+    found = DataStatistics.of(
+        data_set([10, 20, 30, 40, 90], labels=[0, 0, 0, 1, 1], ignored=[4], count=3),
+        data_set([50], labels=[1], count=2),
+    )
+    assert (found.images, found.validation_images, found.side) == (3, 2, 200)
+    assert found.boxes == {"a": 9, "b": 3}
+    assert found.validation_boxes == {"a": 0, "b": 2}
+    sizes = np.repeat([10, 20, 30, 40], 3) / 200
+    assert found.small_box == pytest.approx(np.quantile(sizes, 0.25))
+    assert found.middle_box == pytest.approx(0.125)
+
+
+def test_boxes_are_measured_by_the_root_of_their_area():
+    record = data_set([10])
+    wide = dataclasses.replace(
+        record.records[0], boxes=np.array([[0, 0, 80, 20]], "float32"), width=100, height=400
+    )
+    found = DataStatistics.of(record.subset([wide]), record)
+    assert (found.side, found.small_box) == (400, pytest.approx(0.1))
+
+
+# What is chosen ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "side, small, expected",
+    [
+        (640, 0.126, 320),  # cells of 80 pixels
+        (640, 0.016, 640),  # traffic lights: 12 pixels would need a square of 750
+        (640, 0.028, 448),
+        (640, 0.9, 320),
+        (4000, 0.001, 640),
+        (128, 0.05, 128),  # no more pixels than the images have
+        (150, 0.05, 160),
+        (20, 0.5, 32),
+        (500, 0.0, 320),  # no box
+    ],
+)
+def test_the_image_size_follows_the_small_boxes(side, small, expected):
+    found = chosen(side=side, small=small, middle=small)
+    assert found.image_size == expected and not found.image_size % 32
+
+
+def test_more_images_take_fewer_passes_and_more_steps():
+    counts = (1, 10, 100, 200, 800, 5_000, 100_000)
+    epochs = [chosen(images).epochs for images in counts]
+    assert epochs == sorted(epochs, reverse=True) and epochs[0] > epochs[3] > epochs[4]
+    seen = [images * count for images, count in zip(counts, epochs, strict=True)]
+    assert seen == sorted(seen)
+    assert epochs[0] == 200 and epochs[3] == 60 and epochs[-1] == 12
+
+
+def test_a_large_square_and_pretrained_weights_take_fewer_epochs():
+    plain = chosen().epochs
+    assert chosen(small=0.016).epochs == plain / 2
+    assert chosen(flags={"weights": "a.keras"}).epochs == plain / 2
+
+
+@pytest.mark.parametrize("preset, factor", [("quick", 0.25), ("standard", 1), ("long", 3)])
+def test_a_preset_is_a_multiple_of_the_epochs(preset, factor):
+    assert chosen(preset=preset).epochs == factor * chosen().epochs
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match="`preset` must be one of 'long', 'quick', 'standard'"):
+        recommend(statistics(), "fast")
+
+
+@pytest.mark.parametrize("epochs, every", [(1, 1), (4, 1), (15, 2), (64, 6), (200, 20)])
+def test_a_run_is_evaluated_every_tenth(epochs, every):
+    found = chosen(flags={"epochs": epochs})
+    assert (found.epochs, found.evaluate_every, found.patience) == (epochs, every, 4)
+
+
+@pytest.mark.parametrize(
+    "names, sided",
+    [
+        (["car", "person"], []),
+        (["turn_left", "car"], ["turn_left"]),
+        (["RightHand", "leftover", "bright"], ["RightHand"]),
+        (["licence plate"], ["licence plate"]),
+        (["text"], ["text"]),
+        (["Traffic-Light"], []),
+        (list("0123456789"), list("0123456789")),
+        (list("0123"), []),  # numbers in place of names
+        ([*"abcdefghij", "ball"], list("abcdefghij")),
+        ([f"{i}" for i in range(80)], list("0123456789")),
+    ],
+)
+def test_classes_that_a_mirror_changes_are_known_by_their_names(names, sided):
+    assert one_sided(names) == sided
+    found = chosen(**{name: 50 for name in names})
+    assert found.flip == (0.0 if sided else 0.5)
+
+
+def test_without_augmentation_nothing_is_said_of_flips():
+    recipe = recommend(statistics(left=9), given={"augment": False})
+    assert "flip" not in recipe.reasons and recipe.options.augment is False
+
+
+# Flags win ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"image_size": 96},
+        {"epochs": 7},
+        {"bins": 0},
+        {"evaluate_every": 3},
+        {"patience": 0},
+        {"flip": 0.25},
+        {"loss": "giou", "batch_size": 3, "seed": 4},
+    ],
+    ids=lambda flags: next(iter(flags)),
+)
+def test_what_is_given_wins_and_is_said_to_be_given(flags):
+    recipe = recommend(statistics(left=30), given=flags)
+    for name, value in flags.items():
+        assert getattr(recipe.options, name) == value
+        assert name not in recipe.reasons
+    (line,) = [line for line in recipe.lines() if line.startswith("  given: ")]
+    for name, value in flags.items():
+        assert f"--{name.replace('_', '-')} {value}" in line
+
+
+def test_wrong_settings_are_refused_by_name():
+    with pytest.raises(ValueError, match="`epochs`"):
+        recommend(statistics(), given={"epochs": 0})
+    with pytest.raises(ValueError, match="`flip` must be between 0 and 1. Received: flip=2"):
+        recommend(statistics(), given={"flip": 2})
+
+
+def test_the_recipe_changes_no_default_of_the_options():
+    untouched = {"optimizer", "batch_size", "learning_rate", "loss", "plain_share", "size"}
+    found, default = chosen(), Options()
+    assert {name: getattr(found, name) for name in untouched} == {
+        name: getattr(default, name) for name in untouched
+    }
+
+
+# What is printed ---------------------------------------------------------------------------------
+
+
+def test_each_choice_has_a_line_with_its_value_and_reason():
+    recipe = recommend(statistics(331, small=0.016, middle=0.034, light=441), "quick")
+    lines = recipe.lines()
+    assert lines[0].startswith("settings (--preset quick")
+    (line,) = [line for line in lines if "--image-size" in line]
+    assert line == (
+        "  --image-size 640: a quarter of the boxes are smaller than 10 pixels there, half 22; "
+        "the images have no more pixels"
+    )
+    for name in recipe.reasons:
+        assert sum(f"--{name.replace('_', '-')} " in line for line in lines) == 1
+    assert not any("given:" in line for line in lines)
+
+
+def test_small_validation_sets_and_classes_are_named():
+    few = DataStatistics(
+        images=40,
+        validation_images=9,
+        side=640,
+        small_box=0.1,
+        middle_box=0.1,
+        boxes={"car": 300, "bike": 4, "tram": 0},
+        validation_boxes={"car": 70, "bike": 2, "tram": 0},
+    )
+    warnings = recommend(few).warnings
+    assert "only 9 validation images" in warnings[0]
+    assert warnings[1].endswith("says little: 'tram' 0, 'bike' 2")
+    assert warnings[2].endswith("cannot learn these classes: 'tram'")
+    assert not recommend(statistics()).warnings
+
+
+def test_eighty_classes_fill_one_line():
+    boxes = {f"class {i}": 3 for i in range(80)}
+    (line,) = recommend(statistics(**boxes)).warnings
+    assert line.endswith("'class 12' 3 and 75 more") and len(line) < 200
+
+
+# Time --------------------------------------------------------------------------------------------
+
+
+def test_the_time_grows_with_steps_pixels_and_evaluations():
+    options = Options(epochs=10, evaluate_every=5)
+    base = estimate.run_seconds(options, 100, 20, 0.1)
+    # 10 passes of 100 images, and 20 validation images at epochs 5 and 10 and at the end.
+    start = estimate.START_SECONDS
+    training_part = 10 * 100 * 0.1 * estimate.STEP_PER_FORWARD
+    evaluation_part = 3 * 20 * 0.1 * estimate.EVALUATION_PER_FORWARD
+    assert base == pytest.approx(start + training_part + evaluation_part)
+    assert estimate.run_seconds(options, 200, 20, 0.1) - base == pytest.approx(training_part)
+
+
+@pytest.mark.parametrize(
+    "seconds, expected",
+    [
+        (3, "about 10 seconds"),
+        (44, "about 40 seconds"),
+        (89, "about 90 seconds"),
+        (100, "about 2 minutes"),
+        (1234, "about 21 minutes"),
+        (12_600, "about 3.5 hours"),
+    ],
+)
+def test_times_are_rounded_for_people(seconds, expected):
+    assert estimate.duration(seconds) == expected
+
+
+def test_a_forward_pass_is_timed_by_its_best_repetition(monkeypatch):
+    clock = iter([0, 50, 100, 104, 200, 206])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(clock))
+    shapes = []
+
+    def detector(pixels, training):
+        shapes.append(tuple(pixels.shape))
+        return {"logits": pixels}
+
+    assert estimate.forward_seconds(detector, 64) == 4 / 2
+    assert shapes == [(2, 64, 64, 3)] * 3
+
+
+# The command -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Trainings that the command asked for: (Options, keywords); none is run."""
+    found = []
+
+    def train(train_set, validation_set, options, out, **keywords):
+        found.append(options)
+        raise training.Interrupted
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(estimate, "forward_seconds", lambda detector, side: 0.5)
+    monkeypatch.setattr(settings, "_pretrained", lambda: ())
+    return found
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    synthetic.write(folder, 10, seed=3, image_size=64)
+    return ["--images", str(folder / "images"), "--annotations", str(folder / "annotations.json")]
+
+
+def call(*words):
+    with pytest.raises(SystemExit):
+        cli.main(["train", *map(str, words)])
+
+
+def test_paths_alone_train_by_the_recipe_and_say_so(shapes, tmp_path, calls, capsys):
+    call(*shapes, "--out", tmp_path)
+    (options,) = calls
+    assert (options.image_size, options.epochs, options.bins) == (64, 200, 16)
+    told = capsys.readouterr().err
+    assert "--image-size 64: " in told and "validation images: with other ones" in told
+    # 9 training images and 1 that validates, half a second for a forward pass of each.
+    minutes = re.search(r"time: about (\d+) minutes on this machine", told)
+    expected = estimate.run_seconds(options, 9, 1, 0.5) / 60
+    assert int(minutes.group(1)) == round(expected)
+
+
+def test_flags_of_the_command_win(shapes, tmp_path, calls, capsys):
+    words = ("--epochs", 3, "--image-size", 96, "--no-augment", "--loss", "giou", "--quiet")
+    call(*shapes, *words, "--out", tmp_path, "--preset", "long")
+    (options,) = calls
+    assert (options.epochs, options.image_size, options.loss) == (3, 96, "giou")
+    assert options.augment is False and options.evaluate_every == 1
+    told = capsys.readouterr().err
+    assert "  given: --" in told and "--epochs 3" in told and "time:" not in told
+
+
+def test_a_resumed_run_keeps_its_settings(shapes, tmp_path, calls, capsys):
+    before = Options(epochs=5, image_size=32, seed=7, bins=0).as_dict()
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    call(*shapes, "--epochs", 9, "--out", tmp_path, "--resume", "--overwrite")
+    assert calls == [Options(epochs=9, image_size=32, seed=7, bins=0)]
+    assert "settings (" not in capsys.readouterr().err
+
+
+def test_wrong_flags_are_told_before_anything_is_read(tmp_path, capsys):
+    words = ("train", "--images", "none", "--annotations", "none.json", "--out", str(tmp_path))
+    assert cli.main([*words, "--flip", "3"]) == 2
+    assert "`flip` must be between 0 and 1. Received: flip=3.0" in capsys.readouterr().err
