@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from boxloss import cli, datasets, training
 from boxloss.cli import settings
 from boxloss.datasets import Record, synthetic
 from boxloss.training import Options, estimate
+from boxloss.training.progress import Progress
 from boxloss.training.recipe import DataStatistics, one_sided, recommend
 
 LITE0 = ("efficientnet_lite0",)
@@ -100,7 +102,7 @@ def test_more_images_take_fewer_passes_and_more_steps():
 def test_a_large_square_and_pretrained_weights_take_fewer_epochs():
     plain = chosen().epochs
     assert chosen(small=0.016).epochs == plain / 2
-    assert chosen(flags={"weights": "a.keras"}).epochs == plain / 2
+    assert chosen(flags={"weights": "a.keras"}).epochs == 0.6 * plain
 
 
 @pytest.mark.parametrize("preset, factor", [("quick", 0.25), ("standard", 1), ("long", 3)])
@@ -255,17 +257,38 @@ def test_times_are_rounded_for_people(seconds, expected):
     assert estimate.duration(seconds) == expected
 
 
-def test_a_forward_pass_is_timed_by_its_best_repetition(monkeypatch):
-    clock = iter([0, 50, 100, 104, 200, 206])
-    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(clock))
+@pytest.mark.parametrize("few, many, expected", [(4, 10, 1.0), (9, 10, 1 / 6)])
+def test_a_forward_pass_is_what_more_images_take_more(monkeypatch, few, many, expected):
+    # Warm-up, then two passes: the best one counts.
+    ends = [50, few, few + 2, 60, many + 1, many]
+    ticks = iter(np.ravel([(100 * i, 100 * i + end) for i, end in enumerate(ends)]))
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(ticks))
     shapes = []
 
     def detector(pixels, training):
         shapes.append(tuple(pixels.shape))
         return {"logits": pixels}
 
-    assert estimate.forward_seconds(detector, 64) == 4 / 2
-    assert shapes == [(2, 64, 64, 3)] * 3
+    assert estimate.forward_seconds(detector, 64) == pytest.approx(expected)
+    assert shapes == [(2, 64, 64, 3)] * 3 + [(8, 64, 64, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    "rows, epochs, expected",
+    [
+        # 100 s to compile; then 3 epochs in 90 s, 6 are left.
+        ([(0, 100), (1, 130), (2, 160)], 4, "; about 3 minutes left"),
+        ([(0, 100)], 2, ""),
+        ([(i, 100) for i in range(9)], 10, ""),
+    ],
+)
+def test_the_time_that_is_left_is_that_of_the_epochs_without_the_first(rows, epochs, expected):
+    progress = SimpleNamespace(
+        history=[{"epoch": epoch, "wall_seconds": wall} for epoch, wall in rows],
+        options=Options(epochs=10),
+        clock=SimpleNamespace(read=lambda: (0.0, 190.0)),
+    )
+    assert Progress._time_left(progress, epochs) == expected
 
 
 # The command -------------------------------------------------------------------------------------
@@ -318,6 +341,12 @@ def test_flags_of_the_command_win(shapes, tmp_path, calls, capsys):
     assert options.augment is False and options.evaluate_every == 1
     told = capsys.readouterr().err
     assert "  given: --" in told and "--epochs 3" in told and "time:" not in told
+
+
+def test_the_preset_of_the_command_changes_the_epochs(shapes, tmp_path, calls, capsys):
+    call(*shapes, "--quiet", "--preset", "quick", "--out", tmp_path)
+    assert calls[0].epochs == 50
+    assert "settings (--preset quick;" in capsys.readouterr().err
 
 
 def test_a_resumed_run_keeps_its_settings(shapes, tmp_path, calls, capsys):

@@ -13,6 +13,7 @@ from boxloss.evaluation.box_statistics import BoxHistory
 from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint
+from boxloss.training.estimate import duration
 from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
 from boxloss.training.readable import check_readable, results_of
@@ -203,12 +204,22 @@ class Progress(keras.callbacks.Callback):
         ap50 = metrics["AP50"] or 0.0
         print(
             f"epoch {epoch + 1}: validation AP {found:.3f}, AP50 {ap50:.3f}"
-            + ("" if self.position["worse"] else " (best)"),
+            + ("" if self.position["worse"] else " (best)")
+            + self._time_left(epoch + 1),
             file=sys.stderr,
         )
         if self.patience_is_over():
             print(f"no better AP in {self.options.patience} evaluations: stop", file=sys.stderr)
             self.model.stop_training = True
+
+    def _time_left(self, epochs):
+        """Text for people: how long the rest takes at the pace of the `epochs` that are done."""
+        # The first epoch compiles the step; without another one there is no pace.
+        if len(self.history) < 2 or epochs == self.options.epochs:
+            return ""
+        first, now = self.history[0], self.clock.read()[1]
+        pace = (now - first["wall_seconds"]) / (epochs - first["epoch"] - 1)
+        return f"; {duration(pace * (self.options.epochs - epochs))} left"
 
     def patience_is_over(self):
         return bool(self.options.patience) and self.position["worse"] >= self.options.patience

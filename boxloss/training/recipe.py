@@ -23,7 +23,7 @@ WANTED_PIXELS = 12  # of the small boxes: one and a half strides of the finest l
 SMALL_QUANTILE = 0.25  # the boxes that are meant by "small"
 EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
-PRETRAINED_EPOCHS = 0.5  # a backbone that has seen pictures before needs fewer
+PRETRAINED_EPOCHS = 0.6  # a backbone that has seen pictures before needs fewer
 EVALUATIONS, PATIENCE = 10, 4
 FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
 
