@@ -168,7 +168,7 @@ def test_what_is_given_wins_and_is_said_to_be_given(flags):
     for name, value in flags.items():
         assert getattr(recipe.options, name) == value
         assert name not in recipe.reasons
-    (line,) = [line for line in recipe.lines() if line.startswith("  given: ")]
+    (line,) = [line for line in recipe.lines() if line.startswith("  given by you: ")]
     for name, value in flags.items():
         assert f"--{name.replace('_', '-')} {value}" in line
 
@@ -202,7 +202,7 @@ def test_each_choice_has_a_line_with_its_value_and_reason():
     )
     for name in recipe.reasons:
         assert sum(f"--{name.replace('_', '-')} " in line for line in lines) == 1
-    assert not any("given:" in line for line in lines)
+    assert not any("given by you" in line for line in lines)
 
 
 def test_small_validation_sets_and_classes_are_named():
@@ -340,7 +340,8 @@ def test_flags_of_the_command_win(shapes, tmp_path, calls, capsys):
     assert (options.epochs, options.image_size, options.loss) == (3, 96, "giou")
     assert options.augment is False and options.evaluate_every == 1
     told = capsys.readouterr().err
-    assert "  given: --" in told and "--epochs 3" in told and "time:" not in told
+    assert "  given by you: " in told and "time:" not in told
+    assert "--epochs 3" in told and "--no-augment" in told
 
 
 def test_the_preset_of_the_command_changes_the_epochs(shapes, tmp_path, calls, capsys):

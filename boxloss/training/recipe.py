@@ -96,23 +96,18 @@ class Recipe:
     def lines(self) -> list[str]:
         """Lines for people: each setting with its value and its reason; then the user's own."""
         told = [f"settings (--preset {self.preset}; every flag that is given wins):"]
-        told += [f"  {name(key)} {self._value(key)}: {why}" for key, why in self.reasons.items()]
+        told += [f"  {self.flag(key)}: {why}" for key, why in self.reasons.items()]
         if self.given:
-            told.append(f"  given: {', '.join(f'{name(k)} {self._value(k)}' for k in self.given)}")
+            told.append(f"  given by you: {', '.join(map(self.flag, self.given))}")
         return [*told, *self.warnings]
 
-    def _value(self, key):
-        return shown(getattr(self.options, key))
-
-
-def name(key: str) -> str:
-    """The flag of a setting."""
-    return "--" + key.replace("_", "-")
-
-
-def shown(value: Any) -> str:
-    """The value of a setting for people."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    def flag(self, key: str) -> str:
+        """The flag of a setting, with its value."""
+        value = getattr(self.options, key)
+        if isinstance(value, bool):
+            return f"--{key.replace('_', '-')}" if value else f"--no-{key.replace('_', '-')}"
+        number = f"{value:g}" if isinstance(value, float) else value
+        return f"--{key.replace('_', '-')} {number}"
 
 
 def recommend(
@@ -207,7 +202,7 @@ def _epochs(statistics, side, factor, starts_pretrained):
     epochs *= PRETRAINED_EPOCHS if starts_pretrained else 1.0
     epochs = min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS)
     count = max(1, round(factor * epochs))
-    return count, f"for {statistics.images} images of this size"
+    return count, f"for {statistics.images} images at {side} pixels"
 
 
 def _choose_evaluation(choose, epochs):
