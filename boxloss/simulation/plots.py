@@ -1,4 +1,4 @@
-"""Pictures of a simulation: curves, the error over the disc, one box's way. Needs matplotlib."""
+"""Pictures of a simulation: curves, the error over the disc, one box's path. Needs matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # of a grid of panels
+MOST_NAMED = 8  # curves that can be told apart
+NAMED = ("iou", "giou", "diou", "ciou", "l1")  # where there are more
 
 
 def _figure(width, height):
@@ -24,12 +26,54 @@ def _figure(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _colors(count):
+def _named(results, names):
+    """{loss: colour} of the curves that are named."""
     from matplotlib import colormaps
 
-    if count <= 10:
-        return [colormaps["tab10"](i) for i in range(count)]
-    return [colormaps["turbo"](i / (count - 1)) for i in range(count)]
+    losses = [result.loss for result in results]
+    if names is None:
+        names = losses if len(losses) <= MOST_NAMED else [name for name in NAMED if name in losses]
+    unknown = sorted(set(names) - set(losses))
+    if unknown:
+        raise ValueError(
+            f"`named` must be losses of the results {sorted(losses)}. Received: {unknown}"
+        )
+    return {name: colormaps["tab10"](i % 10) for i, name in enumerate(names)}
+
+
+def _name_ends(axis, ends, colors):
+    """Write each name at the end of its curve; where ends are close, the names move apart.
+
+    ends: {loss: value at the last step}; positions are shares of the axis' height.
+    """
+    low, high = axis.transData.inverted().transform(axis.transAxes.transform([(0, 0), (0, 1)]))[
+        :, 1
+    ]
+    ordered = sorted(ends, key=ends.get)
+    scale = np.log if axis.get_yscale() == "log" else np.asarray
+    wanted = [float((scale(ends[n]) - scale(low)) / (scale(high) - scale(low))) for n in ordered]
+    for name, place in zip(ordered, _spread(wanted, 0.06), strict=True):
+        axis.text(
+            1.02,
+            place,
+            name,
+            color=colors[name],
+            transform=axis.transAxes,
+            va="center",
+            fontsize=9,
+        )
+
+
+def _spread(places, distance):
+    """Rising numbers, at least `distance` apart within [0, 1], as near as possible to `places`."""
+    spread = []
+    for place in places:
+        spread.append(max(place, spread[-1] + distance) if spread else place)
+    beyond = max(0.0, spread[-1] - 1.0) if spread else 0.0
+    for i in reversed(range(len(spread))):
+        limit = spread[i + 1] - distance if i + 1 < len(spread) else spread[i] - beyond
+        spread[i] = min(spread[i], limit)
+    return spread
 
 
 def _panels(count, size):
@@ -42,30 +86,37 @@ def _panels(count, size):
     return figure, axes[:count]
 
 
-def plot_curves(results: Sequence[Result], title: str | None = None) -> "Figure":
+def plot_curves(
+    results: Sequence[Result], title: str | None = None, named: Sequence[str] | None = None
+) -> "Figure":
     """The share of the first error that is left, and the mean 1 - IoU, at every step.
 
-    `results`: `Result`s of one protocol. Returns a matplotlib Figure. Losses that end lowest are
-    first in the legend.
+    `results`: `Result`s of one protocol. `named`: the losses whose curves have a colour and a name
+    at their end; the others are grey. By default all of up to eight results; of more, those of
+    iou, giou, diou, ciou and l1 that are there. Returns a matplotlib Figure.
     """
-    figure = _figure(10, max(4.2, 0.19 * len(results)))  # room for the legend
+    colors = _named(results, named)
+    figure = _figure(10, 4.2)
     error_axis, iou_axis = figure.subplots(1, 2)
-    ordered = sorted(results, key=lambda result: result.errors[-1])
-    for result, color in zip(ordered, _colors(len(ordered)), strict=True):
-        line = {"color": color, "label": result.loss, "linewidth": 1.4}
+    for result in sorted(results, key=lambda result: result.loss in colors):  # grey ones first
+        line = {"color": colors.get(result.loss, "0.82"), "label": result.loss}
+        line["linewidth"] = 1.6 if result.loss in colors else 1.0
         # An error of 0 has no place on a logarithmic axis.
         error_axis.plot(np.maximum(result.errors / result.errors[0], 1e-9), **line)
         iou_axis.plot(result.iou_losses, **line)
     error_axis.set(yscale="log", xlabel="step k", ylabel="error left: E(k) / E(0)")
     iou_axis.set(ylim=(0, 1), xlabel="step k", ylabel="mean 1 - IoU")
-    figure.legend(*iou_axis.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    for axis in (error_axis, iou_axis):
+        axis.spines[["top", "right"]].set_visible(False)
+        ends = {line.get_label(): line.get_ydata()[-1] for line in axis.lines}
+        _name_ends(axis, {name: ends[name] for name in colors}, colors)
     if title:
         figure.suptitle(title)
     return figure
 
 
 def plot_surface(results: Sequence[Result], step: int = -1) -> "Figure":
-    """The error of the 343 cases of every point after `step`, one disc a loss, one colour scale.
+    """The error of the 343 cases of every point after `step`: one disc per loss, one colour scale.
 
     Returns a matplotlib Figure.
     """
