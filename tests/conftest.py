@@ -38,14 +38,25 @@ def pytest_configure(config):
 
 
 def pytest_runtest_setup(item):
-    """What a test draws without a seed, and Keras' initial weights, are the same in every run."""
-    random.seed(item.nodeid)
-    np.random.seed(zlib.crc32(item.nodeid.encode()))
+    """What a test draws without a seed, and Keras' initial weights, are the same in every run.
+
+    BOXLOSS_SHUFFLE=SEED draws others, see below.
+    """
+    name = item.nodeid + os.environ.get("BOXLOSS_SHUFFLE", "")
+    random.seed(name)
+    np.random.seed(zlib.crc32(name.encode()))
 
 
 def pytest_collection_modifyitems(items):
-    """The longest first, by `slow` or `long(seconds)`: no worker sits idle beside the last one."""
-    items.sort(key=_seconds, reverse=True)
+    """The longest first, by `slow` or `long(seconds)`: no worker sits idle beside the last one.
+
+    BOXLOSS_SHUFFLE=SEED runs them in a random order instead, to find tests that need another one.
+    """
+    seed = os.environ.get("BOXLOSS_SHUFFLE")
+    if seed is not None:
+        random.Random(seed).shuffle(items)
+    else:
+        items.sort(key=_seconds, reverse=True)
 
 
 def _seconds(item):
