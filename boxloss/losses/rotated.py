@@ -173,7 +173,8 @@ class KFIoULoss(RotatedLoss):
         self.center_weight = checks.non_negative("center_weight", center_weight)
         # Two equal Gaussians overlap by a third in the Kalman filter's measure, so the published
         # loss is not 0 for equal boxes. Shifting it would change the numbers that people compare.
-        self.minimum = math.log(3) if self.mode == "log" else math.exp(2 / 3) - 1
+        if self.mode == "log":
+            self.minimum = math.log(3)
         self.recovers_disjoint = self.center_weight > 0
         # ln k is steep for a side near 0: 94 % arrive.
         self.recovers_inverted = self.center_weight > 0 and self.mode == "exp"
