@@ -72,3 +72,12 @@ def bccd():
     if not (folder / "val.json").is_file():
         pytest.skip(f"BCCD is not here: set BOXLOSS_BCCD (looked in {folder})")
     return folder
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with one picture, images/a.png, beside which a test writes annotations."""
+    import folders  # not above: it needs OpenCV, which some environments are without
+
+    folders.put(tmp_path, images__a_png=folders.PNG)
+    return tmp_path

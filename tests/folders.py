@@ -5,6 +5,8 @@ import json
 import cv2
 import numpy as np
 
+from boxloss import datasets
+
 HEIGHT, WIDTH = 30, 40
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype("uint8")
 PNG = cv2.imencode(".png", NOISE)[1].tobytes()
@@ -12,6 +14,8 @@ JPEG = cv2.imencode(".jpg", NOISE)[1].tobytes()
 XYXY = [4.0, 5.0, 14.0, 17.0]  # in COCO and VOC
 YOLO_XYXY = [15.0, 11.25, 25.0, 18.75]
 YOLO_LINE = "0 0.5 0.5 0.25 0.25\n"
+CELL = [("cell", XYXY)]
+YOLO_CELL = [("cell", YOLO_XYXY)]
 
 
 def put(folder, **contents):
@@ -79,3 +83,30 @@ def shown(dataset):
         ]
         for record in dataset.records
     }
+
+
+def collision(names, ids):
+    images = [{"id": key, "file_name": name} for key, name in zip(ids, names, strict=True)]
+    boxes = [[i + 1, 2 * i + 1, 8, 6] for i in range(len(names))]
+    base = coco()["annotations"][0]
+    annotations = [
+        {**base, "id": i + 1, "image_id": key, "bbox": box}
+        for i, (key, box) in enumerate(zip(ids, boxes, strict=True))
+    ]
+    return coco(images=images, annotations=annotations)
+
+
+def load_coco(place, content, **arguments):
+    path = write(place / "ann.json", content)
+    return datasets.load(place / "images", path, **arguments)
+
+
+def load_voc(place, text, name="a.xml", **arguments):
+    write(place / "ann" / name, text)
+    return datasets.load(place / "images", place / "ann", **arguments)
+
+
+def load_yolo(place, labels=YOLO_LINE, yaml="names: [cell]\n", **arguments):
+    write(place / "labels" / "a.txt", labels)
+    path = write(place / "data.yaml", yaml)
+    return datasets.load(place / "images", path, **arguments)
