@@ -52,6 +52,21 @@ def test_four_hundred_right_boxes_in_one_image_lose_nothing():
     assert points == {"AP": 100.0, **dict.fromkeys(evaluation.KINDS[1:], 0.0)}
 
 
+def test_a_class_that_is_never_found_counts_as_an_ap_of_nothing():
+    truth = {
+        "images": [{"id": 5, "file_name": "two.png", "width": 300, "height": 200}],
+        "categories": [{"id": 3, "name": "bee"}, {"id": 8, "name": "wasp"}],
+        "annotations": [
+            {"id": 1, "image_id": 5, "category_id": 3, "bbox": [10.0, 20.0, 30.0, 15.0]},
+            {"id": 2, "image_id": 5, "category_id": 8, "bbox": [90.0, 60.0, 12.0, 40.0]},
+        ],
+    }
+    results = [{"image_id": 5, "category_id": 3, "bbox": [10.0, 20.0, 30.0, 15.0], "score": 0.7}]
+    points = evaluation.lost_points(truth, results)
+    assert points["AP"] == evaluation.coco_metrics(truth, results)["AP50"] * 100 == 50.0
+    assert points["miss"] == 50.0
+
+
 @pytest.mark.parametrize("share", [0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1])
 def test_rows_at_a_threshold_are_those_without_the_detections_below_it(scene, share):
     truth, detections, results, matches = scene
