@@ -183,7 +183,8 @@ def test_a_side_that_the_network_cannot_take_is_not_exported(small_detector, tmp
         ),
         (
             {"class_names": ["a"], "size": "nanno"},
-            "`size` must be one of 'nano', 'small'. Did you mean 'nano'? Received: size='nanno'",
+            "`size` must be one of 'medium', 'nano', 'small'. Did you mean 'nano'? "
+            "Received: size='nanno'",
         ),
     ],
     ids=["classes", "image_size", "size"],

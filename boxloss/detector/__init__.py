@@ -1,9 +1,47 @@
-"""A small anchor-free detector, sizes "nano" and "small": `Detector`, `load_detector`."""
+"""An anchor-free detector with its own or a pretrained backbone: `Detector`, `load_detector`.
 
-from boxloss.detector.export import export
-from boxloss.detector.inference import detect, suppress
-from boxloss.detector.load import load_detector
-from boxloss.detector.model import Detector
-from boxloss.detector.network import SIZES, STRIDES
+The names of backbones, and which of them have weights on this machine, need no Keras; everything
+else comes with the first use of its name.
+"""
 
-__all__ = ["Detector", "SIZES", "STRIDES", "detect", "export", "load_detector", "suppress"]
+import importlib
+from typing import TYPE_CHECKING
+
+from boxloss.detector.catalogue import BACKBONES, SIZES, STRIDES, available_backbones
+
+if TYPE_CHECKING:
+    from boxloss.detector.exporting import export
+    from boxloss.detector.inference import detect, suppress
+    from boxloss.detector.load import load_detector
+    from boxloss.detector.model import Detector
+    from boxloss.detector.pretrained import start_from_pretrained
+
+_HOMES = {
+    "Detector": "model",
+    "detect": "inference",
+    "export": "exporting",
+    "load_detector": "load",
+    "start_from_pretrained": "pretrained",
+    "suppress": "inference",
+}
+
+__all__ = [
+    "BACKBONES",
+    "Detector",
+    "SIZES",
+    "STRIDES",
+    "available_backbones",
+    "detect",
+    "export",
+    "load_detector",
+    "start_from_pretrained",
+    "suppress",
+]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"boxloss.detector.{_HOMES[name]}")
+    value = globals()[name] = getattr(home, name)
+    return value

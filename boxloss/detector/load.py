@@ -99,4 +99,5 @@ RULES = {
         value is None or isinstance(value, list) and all(type(one) in (int, str) for one in value)
     ),
     "name": lambda value: isinstance(value, str),
+    "backbone": lambda value: isinstance(value, str),
 }

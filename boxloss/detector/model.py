@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from boxloss import coders
-from boxloss.detector import inference
-from boxloss.detector.network import SIZES, STRIDES, backbone, head, neck
-from boxloss.tensors import checks, ops
+from boxloss.detector import backbones, inference, network
+from boxloss.detector.catalogue import SIZES, STRIDES, size_and_backbone
+from boxloss.tensors import ops
 from boxloss.types import Config, Found, Pictures, Tensor
 
 
@@ -22,37 +22,46 @@ class Detector(keras.Model):
 
     Args:
         class_names: list of the C names, in the order of the labels.
-        size: "nano" or "small".
+        size: "nano", "small" or "medium": how wide pyramid and head are, and the backbone of
+            boxloss. "nano", or `backbone` where that is one of the three.
         image_size: side of the square that `predict` fits images into.
         bins: 0 predicts each distance directly; 16 as a distribution over 16 bins (DFL).
         category_ids: the ids, numbers or texts, under which a data set knows the classes; 1 ... C
             if not given.
+        backbone: one of `boxloss.detector.BACKBONES`; that of `size` if not given. Its weights are
+            random: `boxloss.detector.start_from_pretrained` puts pretrained ones in.
     """
 
     def __init__(
         self,
         class_names: Sequence[str],
-        size: str = "nano",
+        size: str | None = None,
         image_size: int = 320,
         bins: int = 0,
         category_ids: Sequence[int | str] | None = None,
         name: str = "detector",
+        backbone: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.class_names = [str(name) for name in class_names]
         if not self.class_names:
             raise ValueError("`class_names` must hold at least one name. Received: class_names=[]")
-        self.size = checks.one_of("size", size, tuple(SIZES))
+        self.size, self.backbone = size_and_backbone(size, backbone)
         self.image_size, self.bins = check_side(image_size), int(bins)
         ids = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
         self.category_ids = [i if isinstance(i, str) else int(i) for i in ids]
         self.sides = 4 * (self.bins or 1)
-        shape = SIZES[size]
         images = keras.Input((None, None, 3), name="images")
-        features = backbone(images, shape["channels"], shape["depths"])
-        features = neck(features, shape["pyramid"])
-        outputs = head(features, shape["head"], self.sides, len(self.class_names))
+        if self.backbone in SIZES:
+            own = SIZES[self.backbone]
+            features = network.backbone(images, own["channels"], own["depths"])
+        else:
+            features = backbones.build(self.backbone)(images)
+        features = network.neck(features, SIZES[self.size]["pyramid"])
+        outputs = network.head(
+            features, SIZES[self.size]["head"], self.sides, len(self.class_names)
+        )
         self.network = keras.Model(images, outputs, name="network")
         self.built = True
 
@@ -76,6 +85,11 @@ class Detector(keras.Model):
             outputs["distribution"] = sides
         return outputs
 
+    @property
+    def backbone_model(self) -> keras.Model | None:
+        """The part of the network that is another library's backbone, or None."""
+        return None if self.backbone in SIZES else self.network.get_layer("backbone")
+
     def predict(self, images: Pictures, **options: Any) -> list[Found]:
         """Detections in images of any size; see `inference.detect`."""
         return inference.detect(self, images, **options)
@@ -88,6 +102,7 @@ class Detector(keras.Model):
             "bins": self.bins,
             "category_ids": self.category_ids,
             "name": self.name,
+            "backbone": self.backbone,
         }
 
 

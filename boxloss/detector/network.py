@@ -7,19 +7,9 @@ box, and one logit per class (FCOS/YOLOX/YOLOv8 family). Works on any Keras 3 ba
 import keras
 import numpy as np
 
+from boxloss.detector.catalogue import STRIDES
 from boxloss.tensors import ops
 
-STRIDES = (8, 16, 32)
-SIZES = {
-    # channels and blocks at strides 4, 8, 16, 32; channels of the pyramid and of the head
-    "nano": {"channels": (32, 48, 96, 128), "depths": (1, 1, 2, 1), "pyramid": 64, "head": 64},
-    "small": {
-        "channels": (48, 96, 160, 224),
-        "depths": (1, 2, 2, 1),
-        "pyramid": 96,
-        "head": 96,
-    },
-}
 # So that a fresh head says "object" with this probability: the class loss starts small.
 PRIOR = 0.01
 
@@ -29,10 +19,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation by TensorFlow's one-pass kernel where TensorFlow is the backend.
 
     Keras composes it of elementary operations: on CPU that takes three times as long as the
-    kernel, and as long as a convolution.
+    kernel, and as long as a convolution. Where `fixed_statistics` is True, training uses the moving
+    statistics and does not move them.
     """
 
+    fixed_statistics = False
+
     def call(self, inputs, training=None, mask=None):
+        training = training and not self.fixed_statistics
         if ops.backend() != "tensorflow" or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
