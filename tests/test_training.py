@@ -18,10 +18,10 @@ import pytest
 import boxloss
 from boxloss import coders, datasets, files, training
 from boxloss.datasets import synthetic
+from boxloss.detector import pretrained
 from boxloss.tensors import ops
 from boxloss.training import Criterion, FlatAdam, Options, TrainingModel, box_loss, checkpoint
 from boxloss.training import progress as progress_module
-from boxloss.training import run as run_module
 from boxloss.training.criterion import soft_cross_entropy
 from boxloss.training.folder import check_resumed, config_of
 from boxloss.training.options import learning_rate
@@ -526,7 +526,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(shapes, tmp_pat
 def test_weights_of_other_classes_are_taken_where_they_fit(straight, shapes):
     source = boxloss.load_detector(straight[0] / "model.keras")
     target = boxloss.detector.Detector(["only"], image_size=64)
-    copied = run_module.start_from(target, source)
+    copied = pretrained.start_from(target, source)
     # All but the three class layers, kernel and bias each.
     assert copied == len(target.weights) - 6
     for a, b in zip(target.weights, source.weights, strict=True):

@@ -6,6 +6,7 @@ import sys
 
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
+from boxloss.detector import BACKBONES
 from boxloss.training import Options
 from boxloss.training.recipe import PRESETS, DataStatistics, recommend
 
@@ -17,7 +18,19 @@ def setting_arguments(parser):
 
 
 def _model_arguments(group):
-    setting(group, "--size", "nano or small")
+    setting(group, "--backbone", f"one of {', '.join(BACKBONES)}", type=str)
+    setting(
+        group,
+        "--pretrained",
+        "imagenet; none; or weights to start from: a run folder, a model.keras, whose classes may "
+        "differ, or a file of the backbone",
+        type=str,
+    )
+    setting(group, "--size", "nano, small or medium: of pyramid and head", type=str)
+    setting(group, "--backbone-rate", "learning rate of a pretrained backbone, as a share")
+    setting(group, "--frozen-epochs", "first epochs, in which a pretrained backbone stays")
+    setting(group, "--frozen-stride", "first")
+    setting(group, "--frozen-statistics", "first")
     setting(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
     loss_flag(group, default=argparse.SUPPRESS, help=f"box loss (default: {DEFAULTS['loss']})")
     setting(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
@@ -26,7 +39,7 @@ def _model_arguments(group):
         "--bins",
         "16 predicts each side as a distribution over 16 bins, with DFL; 0 as one number",
     )
-    setting(group, "--weights", "a model.keras to start from; its classes may differ", type=str)
+    setting(group, "--weights", "an older name of --pretrained", type=str)
     setting(group, "--mixed-precision", "float16 arithmetic, for GPUs")
 
 

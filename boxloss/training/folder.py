@@ -93,6 +93,7 @@ def _deciding(config):
         "val_images",
         "category_ids",
         "data",
+        "pretrained_from",
     )
     decide = {name: value for name, value in config.items() if name not in other}
     for part in ("training", "validation"):

@@ -34,6 +34,15 @@ class FlatAdam(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.decay, self.clip, self.average = weight_decay, clip, average
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self._slow, self._slow_rate, self._frozen_steps = frozenset(), 1.0, 0
+
+    def slow_down(self, variables, rate, frozen_steps=0):
+        """Let `variables` learn at `rate` times the rate of the others, from step `frozen_steps`.
+
+        Until then they stay as they are. To be called before `build`.
+        """
+        self._slow = frozenset(map(id, variables))
+        self._slow_rate, self._frozen_steps = rate, frozen_steps
 
     def build(self, variables):
         if self.built:
@@ -43,6 +52,12 @@ class FlatAdam(keras.optimizers.Optimizer):
         self._decays = np.concatenate(
             [
                 np.full(size, float(len(variable.shape) > 1), "float32")
+                for size, variable in zip(sizes, variables, strict=True)
+            ]
+        )
+        self._is_slow = np.concatenate(
+            [
+                np.full(size, float(id(variable) in self._slow), "float32")
                 for size, variable in zip(sizes, variables, strict=True)
             ]
         )
@@ -78,6 +93,9 @@ class FlatAdam(keras.optimizers.Optimizer):
         mean, square, average = self.moments
         step = ops.cast(self.iterations, "float32") + 1.0
         rate = ops.cast(self.learning_rate, "float32")
+        if self._slow:
+            slow = ops.where(ops.less_equal(step, self._frozen_steps), 0.0, self._slow_rate)
+            rate = rate * (1.0 + ops.convert_to_tensor(self._is_slow) * (slow - 1.0))
         mean.assign(mean * self.beta_1 + gradient * (1.0 - self.beta_1))
         square.assign(square * self.beta_2 + ops.square(gradient) * (1.0 - self.beta_2))
         unbiased = mean / (1.0 - ops.power(self.beta_1, step))
@@ -123,7 +141,22 @@ class ReplicatedAdam(keras.optimizers.AdamW):
     def __init__(self, learning_rate=1e-3, weight_decay=0.0, clip=10.0, average=0.99, **kwargs):
         kwargs = {"name": "replicated_adam", **kwargs, "use_ema": True, "ema_momentum": average}
         super().__init__(learning_rate, weight_decay=weight_decay, global_clipnorm=clip, **kwargs)
-        self.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        self._slow, self._slow_rate, self._frozen_steps = frozenset(), 1.0, 0
+
+    slow_down = FlatAdam.slow_down
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: `update_step` decays at the rate of each variable, which Keras does not know."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = ops.cast(learning_rate, "float32")
+        # Under a strategy `variable` is the copy of one replica; its index is that of the original.
+        if id(self._trainable_variables[self._get_variable_index(variable)]) in self._slow:
+            frozen = ops.less(ops.cast(self.iterations, "float32"), self._frozen_steps)
+            rate = rate * ops.where(frozen, 0.0, self._slow_rate)
+        if self.weight_decay and len(variable.shape) > 1:
+            variable.assign(variable * (1.0 - rate * self.weight_decay))
+        super().update_step(gradient, variable, rate)
 
     def averages(self):
         """The moving averages of the weights: numpy arrays in the order of the variables."""

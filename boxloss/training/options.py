@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
+from boxloss.detector import catalogue
 from boxloss.tensors import checks
 
 
@@ -13,17 +14,32 @@ class Options:
     focus: share of hardest images of each batch that count, or None for all. patience: evaluations
     without a better AP before the run stops, 0 for never. evaluate_every: epochs between
     evaluations, 0 for about 15 in the run. checkpoint_steps: steps between checkpoints within an
-    epoch, 0 for one per epoch. weights: a `.keras` detector to start from. plain_share: the last
-    share of the epochs, in which no mosaics are made: the detector ends on pictures like those it
-    will see (YOLOX, Ge et al. 2021, arXiv:2107.08430, section 2.1). flip: share of the training
-    pictures that are mirrored.
+    epoch, 0 for one per epoch. plain_share: the last share of the epochs, in which no mosaics are
+    made: the detector ends on pictures like those it will see (YOLOX, Ge et al. 2021,
+    arXiv:2107.08430, section 2.1). flip: share of the training pictures that are mirrored.
+
+    size, backbone: see `Detector`. pretrained: "imagenet", "none", or the path of a detector or of
+    weights of the backbone, see `detector.start_from_pretrained`; if not given, "imagenet" where
+    the backbone is another library's, else "none". weights: an older name of `pretrained`.
+
+    For a pretrained backbone of another library only: backbone_rate: its learning rate, as a share
+    of that of the other layers. frozen_epochs: the first epochs, in which it does not change.
+    frozen_stride: its layers up to this stride never change, which saves the time of their
+    gradients; 0 for none. frozen_statistics: whether its batch normalisation keeps the statistics
+    of the pretrained weights, in place of those of each batch.
     """
 
     # `boxloss train` does not stop at these defaults: `training.recipe` chooses by the data set.
     # Whoever changes one measures it anew (docs/detector.md): they were chosen together.
     loss: str = "ciou"
     loss_args: dict = field(default_factory=dict)
-    size: str = "nano"
+    size: str | None = None
+    backbone: str | None = None
+    pretrained: str | None = None
+    backbone_rate: float = 1.0
+    frozen_epochs: int = 0
+    frozen_stride: int = 0
+    frozen_statistics: bool = False
     image_size: int = 320
     epochs: int = 60
     batch_size: int = 8
@@ -48,6 +64,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
+        self._choose_network()
         checks.one_of("optimizer", self.optimizer, ("adam", "adamw"))
         for name in ("epochs", "batch_size", "image_size", "devices"):
             checks.count(name, getattr(self, name))
@@ -58,7 +75,10 @@ class Options:
             )
         checks.positive("learning_rate", self.learning_rate)
         checks.non_negative("weight_decay", self.weight_decay)
-        for name in ("patience", "evaluate_every", "checkpoint_steps", "bins"):
+        checks.positive("backbone_rate", self.backbone_rate)
+        rule = "0, 2, 4, 8, 16 or 32"
+        checks.number("frozen_stride", self.frozen_stride, rule, {0, 2, 4, 8, 16, 32}.__contains__)
+        for name in ("patience", "evaluate_every", "checkpoint_steps", "bins", "frozen_epochs"):
             checks.non_negative(name, getattr(self, name))
         rule = "a whole number from 0 to 2**32 - 1"
         checks.number("seed", self.seed, rule, lambda x: 0 <= x < 2**32 and x == int(x))
@@ -68,6 +88,14 @@ class Options:
                 raise ValueError(f"`{name}` must be between 0 and 1. Received: {name}={value!r}")
         if self.focus is not None:
             checks.fraction("focus", self.focus)
+
+    def _choose_network(self):
+        """Size, backbone and first weights, where they were not given."""
+        if self.pretrained is None:
+            self.pretrained = self.weights
+        self.size, self.backbone = catalogue.size_and_backbone(self.size, self.backbone)
+        if self.pretrained is None:
+            self.pretrained = "imagenet" if self.backbone in catalogue.WEIGHTS else "none"
 
     def as_dict(self):
         return asdict(self)

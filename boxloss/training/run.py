@@ -5,8 +5,8 @@ import sys
 import keras
 
 from boxloss import datasets, evaluation
-from boxloss.detector import Detector, load_detector
-from boxloss.files import output, write_json
+from boxloss.detector import Detector, start_from_pretrained
+from boxloss.files import output, read_object, write_json
 from boxloss.losses import mining
 from boxloss.training import devices
 from boxloss.training.bar import Bar
@@ -25,6 +25,7 @@ from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
 from boxloss.training.parts import EvenBatches, RemainingBatches
 from boxloss.training.progress import Progress
 from boxloss.training.readable import results_of
+from boxloss.training.transfer import describe, slow_backbone
 
 
 def train(
@@ -69,7 +70,10 @@ def train(
 
 
 def _train(train_set, validation_set, options, out, resume, verbose, clock, data, before_fit):
-    model = build(train_set, options)
+    resume = resume and (out / CHECKPOINT).exists()
+    # A checkpoint holds every weight: what the run began with need not be there any more.
+    first_weights = read_object(out / "config.json").get("pretrained_from") if resume else None
+    model = build(train_set, options, load=not resume)
     batches = datasets.Batches(
         train_set,
         options.batch_size,
@@ -81,9 +85,10 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
     )
     steps = len(batches if options.devices == 1 else EvenBatches(batches, 0, options.devices))
     progress = Progress(out, options, train_set, validation_set, steps, clock, batches.unreadable)
-    if resume and (out / CHECKPOINT).exists():
+    if resume:
         progress.resume(out / CHECKPOINT)
     config = config_of(train_set, validation_set, options)
+    config |= {"pretrained_from": first_weights or model.pretrained_from}
     write_json(out / "config.json", config if data is None else config | {"data": data})
     try:
         if before_fit is not None:
@@ -124,15 +129,17 @@ def detector_of(train_set, options):
         image_size=options.image_size,
         bins=options.bins,
         category_ids=train_set.category_ids,
+        backbone=options.backbone,
     )
 
 
-def build(train_set, options):
-    """The compiled `TrainingModel`."""
+def build(train_set, options, load=True):
+    """The compiled `TrainingModel`. load: whether pretrained weights are put in."""
     detector = detector_of(train_set, options)
-    if options.weights:
-        copied = start_from(detector, load_detector(options.weights))
-        print(f"{options.weights}: {copied} of its weights fit and were taken", file=sys.stderr)
+    pretrained = load and options.pretrained != "none"
+    first_weights = start_from_pretrained(detector, options.pretrained) if pretrained else None
+    if first_weights:
+        print(describe(first_weights), file=sys.stderr)
     loss = box_loss(options.loss, options.loss_args, options.image_size)
     criterion = Criterion(loss, bins=options.bins)
     hardest = None if options.focus is None else mining.HardestImages(fraction=options.focus)
@@ -147,25 +154,11 @@ def build(train_set, options):
         # shorter and it is the last weights.
         average=1 - 1 / max(10, min(500, steps / 20)),
     )
+    slow_backbone(model, optimizer, options)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer)
+    model.pretrained_from = first_weights
     return model
-
-
-def start_from(detector, source):
-    """Copy the weights of `source` whose names and shapes fit; returns how many did."""
-    given = {_layer_and_name(weight): weight for weight in source.weights}
-    copied = 0
-    for weight in detector.weights:
-        other = given.get(_layer_and_name(weight))
-        if other is not None and other.shape == weight.shape:
-            weight.assign(other)
-            copied += 1
-    return copied
-
-
-def _layer_and_name(weight):
-    return tuple(weight.path.split("/")[-2:])
 
 
 def fit(model, batches, progress, options, verbose):
