@@ -110,6 +110,39 @@ def test_a_preset_is_a_multiple_of_the_epochs(preset, factor):
     assert chosen(preset=preset).epochs == factor * chosen().epochs
 
 
+def test_a_pretrained_backbone_is_taken_where_its_weights_are_on_this_machine():
+    recipe = recommend(statistics(), pretrained=LITE0)
+    assert (recipe.options.backbone, recipe.options.pretrained) == (*LITE0, "imagenet")
+    assert recipe.options.epochs == 0.6 * chosen().epochs
+    (line,) = [line for line in recipe.lines() if "--backbone" in line]
+    assert line.startswith("  --backbone efficientnet_lite0: ") and "nothing is downloaded" in line
+
+
+def test_without_pretrained_weights_the_network_is_nano_and_says_what_to_install():
+    recipe = recommend(statistics())
+    assert (recipe.options.backbone, recipe.options.pretrained) == ("nano", "none")
+    (line,) = [line for line in recipe.lines() if "--backbone" in line]
+    assert 'pip install "boxloss[pretrained]"' in line
+
+
+@pytest.mark.parametrize(
+    "flags, backbone, pretrained",
+    [
+        ({"size": "small"}, "small", "none"),
+        ({"backbone": "nano"}, "nano", "none"),
+        ({"pretrained": "none"}, "nano", "none"),
+        ({"weights": "a.keras"}, "nano", "a.keras"),
+        ({"backbone": "resnet50"}, "resnet50", "imagenet"),
+    ],
+)
+def test_a_network_that_is_given_is_not_changed(flags, backbone, pretrained):
+    recipe = recommend(statistics(), given=flags, pretrained=LITE0)
+    assert (recipe.options.backbone, recipe.options.pretrained) == (backbone, pretrained)
+    assert not {"size", "backbone", "pretrained", "weights"} & recipe.reasons.keys()
+    factor = 1 if pretrained == "none" else 0.6
+    assert recipe.options.epochs == factor * chosen().epochs
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="`preset` must be one of 'long', 'quick', 'standard'"):
         recommend(statistics(), "fast")
@@ -257,7 +290,7 @@ def test_times_are_rounded_for_people(seconds, expected):
     assert estimate.duration(seconds) == expected
 
 
-@pytest.mark.parametrize("few, many, expected", [(4, 10, 1.0), (9, 10, 1 / 6)])
+@pytest.mark.parametrize("few, many, expected", [(4, 10, 1.0), (9.5, 10, 1 / 6)])
 def test_a_forward_pass_is_what_more_images_take_more(monkeypatch, few, many, expected):
     # Warm-up, then two passes: the best one counts.
     ends = [50, few, few + 2, 60, many + 1, many]
@@ -305,7 +338,7 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(estimate, "forward_seconds", lambda detector, side: 0.5)
-    monkeypatch.setattr(settings, "_pretrained", lambda: ())
+    monkeypatch.setattr(settings, "available_backbones", list)
     return found
 
 
@@ -319,6 +352,13 @@ def shapes(tmp_path_factory):
 def call(*words):
     with pytest.raises(SystemExit):
         cli.main(["train", *map(str, words)])
+
+
+def test_the_command_takes_a_backbone_whose_weights_are_here(shapes, tmp_path, calls, monkeypatch):
+    monkeypatch.setattr(settings, "available_backbones", lambda: list(LITE0))
+    call(*shapes, "--quiet", "--out", tmp_path / "pretrained")
+    call(*shapes, "--quiet", "--out", tmp_path / "nano", "--size", "nano")
+    assert [options.backbone for options in calls] == ["efficientnet_lite0", "nano"]
 
 
 def test_paths_alone_train_by_the_recipe_and_say_so(shapes, tmp_path, calls, capsys):

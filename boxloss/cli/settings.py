@@ -6,7 +6,7 @@ import sys
 
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
-from boxloss.detector import BACKBONES
+from boxloss.detector import BACKBONES, available_backbones
 from boxloss.training import Options
 from boxloss.training.recipe import PRESETS, DataStatistics, recommend
 
@@ -89,15 +89,10 @@ def given_settings(args):
 def settings_of(given, preset, train_set, validation_set):
     """The `Options` of a new run, with lines for people about each that was chosen."""
     statistics = DataStatistics.of(train_set, validation_set)
-    recipe = recommend(statistics, preset or "standard", given, _pretrained())
+    recipe = recommend(statistics, preset or "standard", given, available_backbones())
     for line in recipe.lines():
         print(line, file=sys.stderr)
     return recipe.options
-
-
-def _pretrained():
-    """The backbones whose weights are on this machine."""
-    return ()
 
 
 def settings_before(given, config):

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -142,10 +142,10 @@ def recommend(
 
     for setting in _backbone(given, pretrained):
         choose(*setting)
-    settings = {**chosen, **given}
+    starts_pretrained = Options(**chosen, **given).pretrained != "none"
     choose("image_size", *_image_size(statistics))
     side = {**chosen, **given}["image_size"]
-    choose("epochs", *_epochs(statistics, side, PRESETS[preset], bool(_weights(settings))))
+    choose("epochs", *_epochs(statistics, side, PRESETS[preset], starts_pretrained))
     choose("bins", 16, "each side is predicted as a distribution, which has higher AP")
     _choose_evaluation(choose, {**chosen, **given}["epochs"])
     if given.get("augment", True):
@@ -154,16 +154,9 @@ def recommend(
     return Recipe(preset, options, reasons, tuple(given), tuple(_warnings(statistics)))
 
 
-def _weights(settings):
-    """What the run starts from: "imagenet", a file, or nothing."""
-    weights = settings.get("pretrained") or settings.get("weights")
-    return None if weights == "none" else weights
-
-
 def _backbone(given, pretrained):
     """(setting, value, reason) of network and starting weights."""
-    known = {field.name for field in fields(Options)}
-    if "backbone" not in known or {"size", "backbone", "pretrained", "weights"} & given.keys():
+    if {"size", "backbone", "pretrained", "weights"} & given.keys():
         return
     if pretrained:
         first = next(iter(pretrained))
