@@ -7,7 +7,7 @@ import pytest
 from page_scenes import count, export, exported_rows, first_row
 
 from boxloss import cli, datasets
-from boxloss.audit import LabelAudit
+from boxloss.audit import LabelAudit, apply
 from boxloss.datasets import synthetic
 
 pytestmark = pytest.mark.page
@@ -217,6 +217,27 @@ def test_a_place_without_a_label_becomes_one_by_hand(audits, open_page, tmp_path
     x, y, width, height = free_place(dataset.records[0])
     assert old == [] and others == []
     assert new[0][1] == pytest.approx((x + 11, y, x + width, y + height), abs=0.01)
+
+
+def test_a_false_box_beside_a_label_becomes_a_new_label(reports, open_page, tmp_path):
+    """Its row knows the true box that it is near to; that label is not the one to change."""
+    page = open_page()
+    rows = exported_rows(page)
+    place = next(i for i, r in enumerate(rows) if r["row"] == "prediction" and r["truth_x1"])
+    page.locator("#rows .row").first.focus()
+    page.keyboard.press("Home")
+    for _ in range(place):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("f")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    page.click("#viewer-close")
+    marks = tmp_path / "marks.json"
+    marks.write_text(export(page, "review"))
+    (edit,) = apply.edits_of_marks(marks)
+    start = [float(rows[place][f"prediction_{side}"]) for side in SIDES]
+    assert (edit.action, edit.box) == ("add", None)
+    assert edit.new_box == pytest.approx([start[0] + 1, *start[1:]], abs=0.06)
 
 
 def test_a_fix_outlives_a_reload_is_shown_and_taken_back(audits, open_page):
