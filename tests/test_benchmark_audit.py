@@ -6,9 +6,11 @@ import audit as benchmark
 import audit_methods
 import numpy as np
 import pytest
+from audit_loss_method import detection_losses, label_losses
 from audit_measures import MEASURES, cell
 from test_audit import scene
 
+from boxloss import evaluation
 from boxloss.datasets import noise
 
 
@@ -149,3 +151,68 @@ def test_intervals_are_of_the_mean_over_seeds():
     ]
     summary = benchmark._summary(measured)
     assert summary["auroc"] == pytest.approx([0.6, 0.6 + 0.1 * 0.025, 0.7 - 0.1 * 0.025], abs=1e-4)
+
+
+# The score of Schubert et al. ---------------------------------------------------------------------
+
+
+def one_label(*found):
+    """Truth and Detections: a label at (10, 20, 50, 40), and detections (category, box, score)."""
+    truth = {
+        "images": [{"id": 1, "file_name": "a", "width": 99, "height": 99}],
+        "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 40, 20]}],
+    }
+    results = [
+        {"image_id": 1, "category_id": number, "bbox": box, "score": score}
+        for number, box, score in found
+    ]
+    truth = evaluation.Truth.of(truth)
+    return truth, evaluation.Detections.of(results, truth)
+
+
+def test_the_loss_of_a_label_by_hand():
+    moved = [14, 20, 40, 20]  # 4 of 40 to the right: offset -0.1, by its spread -1
+    truth, found = one_label((1, moved, 0.8), (2, moved, 0.3))
+    cross_entropy = -np.log(0.8) - np.log(0.7)
+    assert label_losses(truth, found) == pytest.approx([cross_entropy + 0.5], rel=1e-5)
+    wider = [10, 20, 60, 20]  # offsets -10/60 and ln(40/60), by their spreads -5/3 and -2.027
+    truth, found = one_label((1, wider, 0.8))
+    smooth = (10 / 6 - 0.5) + (np.log(60 / 40) / 0.2 - 0.5)
+    expected = -np.log(0.8) - np.log(1 - 1e-3) + smooth
+    assert label_losses(truth, found) == pytest.approx([expected], rel=1e-5)
+
+
+def test_the_loss_of_a_label_that_nothing_finds_and_of_a_wrong_class():
+    truth, found = one_label((1, [70, 70, 9, 9], 0.9))
+    nothing = label_losses(truth, found)
+    assert nothing == pytest.approx([-np.log(1e-3) - np.log(1 - 1e-3)], rel=1e-5)
+    truth, found = one_label((2, [10, 20, 40, 20], 0.9))
+    assert label_losses(truth, found) == pytest.approx([-np.log(1e-3) - np.log(0.1)], rel=1e-5)
+
+
+def test_a_detection_on_a_label_costs_nothing_and_elsewhere_its_score():
+    truth, found = one_label((2, [12, 20, 40, 20], 0.9), (1, [40, 20, 40, 20], 0.75))
+    assert detection_losses(truth, found) == pytest.approx([0, -np.log(0.25)], rel=1e-5)
+
+
+def test_best_f1_of_a_short_ranking_by_hand():
+    # bad, good, bad, good, good: 1 of 1, 1 of 2, 2 of 3 ... of 2 bad ones; best 2 * 2 / (3 + 2).
+    assert once([9, 7, 8, 1, 2], [1, 1, 0, 0, 0])["best_f1"] == pytest.approx(0.8)
+    assert once([1, 2, 3], [1, 0, 0])["best_f1"] == pytest.approx(0.5)
+
+
+def test_the_other_protocol_has_its_kinds_and_rates(tmp_path, capsys):
+    truth, found = scene(images=6)
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "dt.json").write_text(json.dumps(found))
+    words = ["--truth", tmp_path / "gt.json", "--detections", tmp_path / "dt.json", "--seeds", 1]
+    words += ["--protocol", "loss-inspection", "--bootstrap", 3]
+    assert benchmark.main([str(word) for word in words]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["sets"].values()
+    cells = {(row["kind"], row["rate"], row["unit"], row["method"]): row for row in entry["cells"]}
+    assert {key[0] for key in cells} == {"flip", "shift_normal", "spawn", "drop", "mixed"}
+    assert {key[1] for key in cells} == {0.05, 0.2}
+    assert ("flip", 0.05, "box", "boxloss swap") in cells
+    assert cells["flip", 0.05, "box", "label loss"]["auroc"][0] > 0.9
+    assert cells["drop", 0.05, "detection", "label loss"]["auroc"][0] > 0.9

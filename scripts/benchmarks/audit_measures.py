@@ -1,8 +1,8 @@
-"""AUROC, average precision and recall of a ranking, for many weightings of its items at once."""
+"""AUROC, average precision, best F1 and recall of a ranking, under many weightings at once."""
 
 import numpy as np
 
-MEASURES = ("auroc", "ap", "recall_1", "recall_5", "recall_10")
+MEASURES = ("auroc", "ap", "best_f1", "recall_1", "recall_5", "recall_10")
 BUDGETS = {"recall_1": 0.01, "recall_5": 0.05, "recall_10": 0.10}
 
 
@@ -27,6 +27,8 @@ def cell(values, bad, weights):
         measured = {
             "auroc": np.sum(np.diff(false, axis=1, prepend=0.0) * middle, axis=1),
             "ap": np.sum(recall_steps * precision, axis=1),
+            # F1 at the threshold where it is best: 2 hits / (what is reported + what is wrong).
+            "best_f1": np.max(2 * hits / (seen + all_hits), axis=1),
         }
         for name, budget in BUDGETS.items():
             measured[name] = np.array(

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import time
 
+import audit_loss_method
 import numpy as np
 
 from boxloss.evaluation import Detections, Truth
@@ -12,6 +13,9 @@ from boxloss.tensors.overlap import pairwise_iou
 
 SURE = 0.25  # least confidence of a detection for 1 - IoU
 FOUND = 0.5  # IoU from which on a detection is about a box
+DELETED = ("missing", "drop")  # kinds that delete a box: what is ranked is detections
+# The kinds of Schubert et al. that are altered as one of boxloss' kinds: its own score ranks them.
+SAME_AS = {"flip": "swap", "shift_normal": "shift", "spawn": "spurious"}
 
 
 def absent():
@@ -29,7 +33,7 @@ class Trial:
         self.truth = Truth.of(altered)
         self.detections = Detections.of(detections, self.truth)
         self.changes = changes
-        self.unit = "detection" if kind == "missing" else "box"
+        self.unit = "detection" if kind in DELETED else "box"
 
     # Answers --------------------------------------------------------------------------------------
 
@@ -73,6 +77,7 @@ class Trial:
         """(unit, method, values) of every method; appends what each took to `seconds`."""
         makers = [
             ("boxloss", self._boxloss),
+            ("label loss", self._label_loss),
             ("1 - IoU", self._one_minus_iou),
             ("confidence", self._confidence),
             ("random", self._random),
@@ -98,16 +103,24 @@ class Trial:
 
         audit = LabelAudit(self.altered, self.results, score_threshold=0.0)
         images = list(audit.image_scores().values())
-        if self.kind == "missing":
+        if self.unit == "detection":
             values = np.zeros(len(self.detections))
             values[audit.places] = audit.place_scores
             # Places tie at 0 decades where their surprise does: the values themselves go on.
             values[audit.places] += 1e-6 * audit.place_values
             return [("detection", "boxloss", values), ("image", "boxloss", images)]
         made = [("box", "boxloss", audit.suspicion), ("image", "boxloss", images)]
-        if self.kind in audit.scores:
-            made.append(("box", f"boxloss {self.kind}", audit.scores[self.kind]))
+        kind = SAME_AS.get(self.kind, self.kind)
+        if kind in audit.scores:
+            made.append(("box", f"boxloss {kind}", audit.scores[kind]))
         return made
+
+    def _label_loss(self):
+        """The score of Schubert et al., see `audit_loss_method`."""
+        losses = audit_loss_method.label_losses
+        if self.unit == "detection":
+            losses = audit_loss_method.detection_losses
+        return self._both("label loss", losses(self.truth, self.detections))
 
     def _one_minus_iou(self):
         best = self._overlaps(self.detections.score > SURE)
@@ -174,7 +187,7 @@ class Trial:
         given = {"labels": labels, "predictions": predictions}
         quality = rank.get_label_quality_scores(labels, predictions, verbose=False)
         made = [("image", "cleanlab", 1 - quality)]
-        if self.kind == "missing":
+        if self.unit == "detection":
             scores = rank.compute_overlooked_box_scores(**given)
             values = self._placed(scores, found_rows, len(found))
             return [*made, ("detection", "cleanlab overlooked", values)]
