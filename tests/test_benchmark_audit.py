@@ -186,6 +186,8 @@ def test_the_loss_of_a_label_by_hand():
 def test_the_loss_of_a_label_that_nothing_finds_and_of_a_wrong_class():
     truth, found = one_label((1, [70, 70, 9, 9], 0.9))
     nothing = label_losses(truth, found)
+    beside = one_label((1, [40, 20, 40, 20], 0.9))  # IoU 1/7
+    assert label_losses(*beside) == pytest.approx(nothing)
     assert nothing == pytest.approx([-np.log(1e-3) - np.log(1 - 1e-3)], rel=1e-5)
     truth, found = one_label((2, [10, 20, 40, 20], 0.9))
     assert label_losses(truth, found) == pytest.approx([-np.log(1e-3) - np.log(0.1)], rel=1e-5)

@@ -357,8 +357,11 @@ class LabelAudit:
         loss: fills the box errors and terms of the page; None leaves them out.
         """
         hidden = ("rank", "position")
+        suspects = self.suspects()
+        wrong = {id(row) for row in suspects}
         rows = [
             {name: value for name, value in row.items() if name not in hidden}
+            | {"looks_wrong": id(row) in wrong}
             for row in self.rows[:worst]
         ]
         report = BoxReport.from_rows(
@@ -373,6 +376,14 @@ class LabelAudit:
                 "" if self._past is None else "; half the decades of the training history are added"
             ),
         )
+        labels = sum(row.about == "truth" for row in suspects)
+        report.audit = {
+            "labels": len(self.truth),
+            "wrong": labels,
+            "places": len(suspects) - labels,
+            "from": SUSPECT,
+            "apply_from": self.apply_from,
+        }
         return report.to_html(folder, sort="extra:suspicion")
 
     def __repr__(self) -> str:

@@ -106,6 +106,7 @@ class BoxReport:
         self.dropped |= dropped or {}
         self.pairing, self.told = pairing, list(told)
         self.heading = None
+        self.audit = None  # of a whole audit: {"labels", "wrong", "places", "from", "apply_from"}
         self.labels = None  # what `add_labels` added, by box and by detection
         self.source = source  # all detections, where they are known: a `coco.Source`
 

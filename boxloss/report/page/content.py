@@ -16,7 +16,7 @@ EXACT = 17  # significant digits that keep every float64
 COLOUR_LIMIT = 0.15  # share of a side at which colours saturate, as in `drawing`
 KNOWN = {
     *COLUMNS,
-    *("suspected", "proposal", "applied", "correction"),
+    *("suspected", "looks_wrong", "proposal", "applied", "correction"),
     *("corrected_class", "corrected_category_id"),
     *(f"corrected_{side}" for side in SIDES),
 }
@@ -65,6 +65,7 @@ def page_content(report, title, pictured, cropped, compare=None, sort=None):
         "terms": {name: [_number(row.terms.get(name)) for row in rows] for name in terms},
         "extra": _extra(rows),
         "proposal": _proposal(rows, class_at),
+        "audit": report.audit,
         "diagnosis": diagnosis_of(report),
         "compare": None if compare is None else _other(report, compare, class_at),
     }
@@ -175,8 +176,14 @@ def _proposal(rows, class_at):
     """What an audit suspects and proposes, column by column; None where the rows have no such."""
     if not any("suspected" in row.extra for row in rows):
         return None
+    suspected = [row.extra.get("suspected") for row in rows]
     return {
-        "suspected": [row.extra.get("suspected") for row in rows],
+        "suspected": suspected,
+        # An audit names a kind for every box: which of them look wrong, it says besides.
+        "wrong": [
+            bool(row.extra.get("looks_wrong", name is not None))
+            for row, name in zip(rows, suspected, strict=True)
+        ],
         "action": [row.extra.get("proposal") for row in rows],
         "applied": [bool(row.extra.get("applied")) for row in rows],
         "class": [class_at.get(row.extra.get("corrected_class"), -1) for row in rows],

@@ -7,6 +7,7 @@ from boxloss.files import write_atomically
 
 CONTEXT = 0.4  # of the longer side of truth and prediction, on each side of them
 CROP_PIXELS, IMAGE_PIXELS = 288, 1600  # longest sides of the files
+FULL_PIXELS = 4096  # of what a zoom shows around a row of an image that is larger than its file
 SMALLEST = 24  # pixels of context even around a point
 
 
@@ -33,23 +34,31 @@ def _inside(low, high, length):
     return low, min(max(math.ceil(high), low + 1), length)
 
 
+def has_full(width, height):
+    """Whether the file of an image of this size is a smaller copy, so that rows get all pixels."""
+    return max(width, height) > IMAGE_PIXELS
+
+
 def names_of(report, chosen):
     """The names below the page's folder of all pictures that `write_pictures` may write."""
     ids = {report.rows[i].image_id for i in chosen}
     images = [f"images/{n}.jpg" for n, entry in enumerate(report.images) if entry["id"] in ids]
-    return images + [f"crops/{i}.jpg" for i in chosen]
+    large = {e["id"] for e in report.images if has_full(e["width"], e["height"])}
+    full = [f"crops/{i}-full.jpg" for i in chosen if report.rows[i].image_id in large]
+    return images + [f"crops/{i}.jpg" for i in chosen] + full
 
 
 def write_pictures(folder, report, chosen):
     """Write images/<i>.jpg and crops/<row>.jpg of the `chosen` rows; (pictured, cropped) flags.
 
+    In large images also crops/<row>-full.jpg, the crop with all its pixels: `cropped` is 2 then.
     Images that cannot be read leave their rows without a picture.
     """
     cv2 = opencv()
     crops, images = folder / "crops", folder / "images"
     crops.mkdir(parents=True, exist_ok=True)
     images.mkdir(exist_ok=True)
-    pictured, cropped = [False] * len(report.images), [False] * len(report.rows)
+    pictured, cropped = [False] * len(report.images), [0] * len(report.rows)
     of_image = {}
     for i in sorted(chosen):
         of_image.setdefault(report.rows[i].image_id, []).append(i)
@@ -66,8 +75,12 @@ def write_pictures(folder, report, chosen):
             # Boxes are in pixels of the annotated size: the file may be a smaller copy.
             across = _part(x, w, picture.shape[1] / entry["width"])
             down = _part(y, h, picture.shape[0] / entry["height"])
-            _write_jpeg(cv2, crops / f"{i}.jpg", picture[down, across], CROP_PIXELS, 82)
-            cropped[i] = True
+            part = picture[down, across]
+            _write_jpeg(cv2, crops / f"{i}.jpg", part, CROP_PIXELS, 82)
+            cropped[i] = 1
+            if has_full(entry["width"], entry["height"]):
+                _write_jpeg(cv2, crops / f"{i}-full.jpg", part, FULL_PIXELS, 85)
+                cropped[i] = 2
     return pictured, cropped
 
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Filters as chips and check boxes, each with how many rows it would show.
-import { KINDS, KIND_LABELS, KIND_WORDS, PAGE } from "./data.js";
+import { KINDS, KIND_LABELS, KIND_WORDS, PAGE, SUSPECT_WORDS } from "./data.js";
 import { $, $$, focusedElement, make } from "./dom.js";
 import { GROUPS } from "./groups.js";
 import { MARK_LABELS } from "./review.js";
@@ -27,7 +27,7 @@ function chipOf(name, word, code, count) {
     type: "button",
     class: `chip ${kind} ${on ? "on" : ""}`,
     "aria-pressed": String(on),
-    title: KIND_WORDS[word] || word,
+    title: KIND_WORDS[word] || (name === "suspects" && SUSPECT_WORDS[word]) || word,
     "data-chip": `${name}:${word}`,
     text: labelOf(name, word),
   });

@@ -47,6 +47,17 @@ export const proposedOf = (i) => (PROPOSAL ? boxOf(PROPOSAL.box, i) : null);
 export const SUSPECTS = PROPOSAL
   ? [...new Set(PROPOSAL.suspected)].filter((name) => name !== null).sort()
   : [];
+/** Whether the label of row i, or the place without one, looks wrong enough to be looked at. */
+export const looksWrong = (i) => PROPOSAL !== null && PROPOSAL.wrong[i];
+export const SUSPECT_WORDS = {
+  shift: "shift: the box slipped, opposite sides are off alike",
+  resize: "resize: the box is too large or too small about its centre",
+  edge: "edge: one side alone is at the wrong place",
+  swap: "swap: another class has more support at this place",
+  spurious: "spurious: nothing supports the box",
+  duplicate: "duplicate: the box lies on another label of the same object",
+  missing: "missing: a detection that no label explains",
+};
 export const suspectOf = (i) => (PROPOSAL ? PROPOSAL.suspected[i] : null);
 
 /** The correction of row i in words, "" without one. */

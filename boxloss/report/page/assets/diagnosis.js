@@ -4,7 +4,17 @@ import { addressOf, openBoxes, openLabels, tab, tabListeners } from "./address.j
 import { touchesBorder } from "./causes.js";
 import { drawConfusion } from "./confusion.js";
 import { drawCurves, drawPrecisionRecall } from "./curves.js";
-import { KINDS, KIND_LABELS, PAGE, PROPOSAL, SIDES, imageOf, isTrue, truthOf } from "./data.js";
+import {
+  KINDS,
+  KIND_LABELS,
+  PAGE,
+  PROPOSAL,
+  looksWrong,
+  SIDES,
+  imageOf,
+  isTrue,
+  truthOf,
+} from "./data.js";
 import { $, make, refill } from "./dom.js";
 import { fixed, format, grouped } from "./numbers.js";
 import { drawSides } from "./sides.js";
@@ -185,7 +195,7 @@ function drawNumbers() {
 function suspectedLabels() {
   const counts = new Map();
   if (!PROPOSAL) return [];
-  for (const i of rowsThere((row) => PROPOSAL.suspected[row] !== null)) {
+  for (const i of rowsThere(looksWrong)) {
     const name = PROPOSAL.suspected[i];
     counts.set(name, (counts.get(name) || 0) + 1);
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // What rows can be filtered by: each group gives a row one code, and a filter is a set of codes.
 import { CAUSES, causes } from "./causes.js";
-import { KINDS, N, PAGE, SIZES, SUSPECTS, suspectOf } from "./data.js";
+import { KINDS, N, PAGE, SIZES, SUSPECTS, looksWrong, suspectOf } from "./data.js";
 import { VERDICTS, crossedOf, verdictOf } from "./other.js";
 import { MARKS, markOf } from "./review.js";
 
@@ -48,6 +48,6 @@ addGroup("verdicts", VERDICTS, (i) => VERDICTS.indexOf(verdictOf(i)));
 addGroup("marks", MARK_WORDS, (i) => MARK_WORDS.indexOf(markOf(i)));
 addGroup("suspects", SUSPECTS, (i) => suspects[i]);
 addGroup("about", ["true boxes", "false boxes"], (i) => 1 - PAGE.rows.own[i]);
-addGroup("labels", ["not suspected", "suspected"], (i) => Number(suspects[i] >= 0));
+addGroup("labels", ["not suspected", "suspected"], (i) => Number(looksWrong(i)));
 addGroup("crossed", ["fixed", "broken"], crossedOf);
 addGroup("cells", [], (i) => cells[i], cellWord);

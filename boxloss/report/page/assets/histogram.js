@@ -2,7 +2,7 @@
 // The histogram of one column, and brushing a range on it.
 import { addTick, binOf, brushRect, linearAxis, listenBrush } from "./axes.js";
 import { COLUMNS } from "./columns.js";
-import { N } from "./data.js";
+import { N, PAGE } from "./data.js";
 import { $, make, makeSvg, refill } from "./dom.js";
 import { extent, format } from "./numbers.js";
 import { FILTER, SORT, listeners, passesBut, setRange } from "./select.js";
@@ -60,6 +60,7 @@ function drawHistogram() {
       svg.append(bar);
     });
   });
+  drawLimit(svg, axis, range);
   const brushed = FILTER.ranges.get(histogramKey);
   if (brushed) svg.append(brushRect(...rangeCorners(...brushed.map(axis.placeOf))));
   for (const [x, anchor, value] of [
@@ -82,6 +83,21 @@ function drawHistogram() {
   $("range-high").value =
     brushed && Number.isFinite(brushed[1]) ? Number(brushed[1].toPrecision(5)) : "";
   drawRanges();
+}
+
+/** The line from which labels look wrong, or corrections are made. */
+function drawLimit(svg, axis, range) {
+  const limits = {
+    "extra:suspicion": ["from", "look wrong"],
+    "extra:probability": ["apply_from", "are made"],
+  };
+  const [name, words] = limits[histogramKey] ?? [];
+  const value = name && PAGE.audit?.[name];
+  if (value === undefined || value === null || value < range[0] || value > range[1]) return;
+  const x = axis.placeOf(value);
+  svg.append(makeSvg("line", { class: "limit", x1: x, x2: x, y1: 0, y2: HEIGHT }));
+  const anchor = x > WIDTH / 2 ? "end" : "start";
+  addTick(svg, x + (anchor === "end" ? -4 : 4), 10, anchor, `${format(value, 1)}: ${words}`);
 }
 
 /** A brushed range as the two corners of its rectangle. */

@@ -1,18 +1,31 @@
 // @ts-check
 // Fields that belong to no part of their own, and the start.
-import { startAddress, tab } from "./address.js";
+import { startAddress, tab, tabListeners } from "./address.js";
 import { startCartography } from "./cartography.js";
 import { fillChips, fillClasses, fillOthers } from "./chips.js";
 import { COLUMNS } from "./columns.js";
 import { startCompare } from "./compare.js";
 import { startCurves } from "./curves.js";
-import { KINDS, KIND_WORDS, LIMIT, PAGE, PROPOSAL } from "./data.js";
+import {
+  KINDS,
+  KIND_WORDS,
+  LIMIT,
+  N,
+  PAGE,
+  PROPOSAL,
+  SUSPECTS,
+  SUSPECT_WORDS,
+  isTrue,
+  looksWrong,
+} from "./data.js";
 import { drawSubtitle, startDiagnosis } from "./diagnosis.js";
 import { $, announce, make } from "./dom.js";
 import { startExport } from "./export.js";
 import { startGallery } from "./gallery.js";
 import { startHistogram } from "./histogram.js";
+import { startExplain } from "./explain.js";
 import { onKey } from "./keys.js";
+import { grouped } from "./numbers.js";
 import { diverging } from "./picture.js";
 import { MARK_KEYS, MARK_LABELS } from "./review.js";
 import {
@@ -36,9 +49,20 @@ import { startWhere } from "./where.js";
 
 function drawStatus() {
   const images = new Set(selection.order.map((i) => PAGE.rows.image[i])).size;
+  $("labels-heading").hidden = tab.name !== "labels";
   announce(`${selection.order.length} of ${selection.there} boxes in ${images} images`);
   $("sort-column").value = SORT.key;
   $("sort-way").textContent = SORT.down ? "↓ large first" : "↑ small first";
+}
+
+/** "25 of 1,137 labels look wrong"; of a page without an audit of its own, what is on it. */
+function labelsHeading() {
+  const rows = Array.from({ length: N }, (_, i) => i).filter(looksWrong);
+  const here = rows.filter(isTrue).length;
+  const found = PAGE.audit ?? { wrong: here, places: rows.length - here, labels: null };
+  const of = found.labels === null ? "" : ` of ${grouped(found.labels)}`;
+  const places = found.places ? `; at ${grouped(found.places)} places a label is missing` : "";
+  return `${grouped(found.wrong)}${of} labels look wrong${places}.`;
 }
 
 function startWords() {
@@ -52,6 +76,7 @@ function startWords() {
   $("hint-marks").textContent = marks.map((pair) => pair.join(" ")).join(" · ");
   const words = marks.map(([, label]) => label).join(", ");
   $("help-marks").textContent = `mark: ${words}; U takes a mark back`;
+  $("labels-heading").textContent = labelsHeading();
   $("limit").textContent = `${Math.round(100 * LIMIT)} %`;
   const stops = Array.from({ length: 21 }, (_, i) => diverging((i - 10) / 10));
   $("ramp").style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
@@ -60,6 +85,11 @@ function startWords() {
     const text = KIND_WORDS[kind].split(": ").at(-1);
     $("kind-words").append(make("dt", {}, chip), make("dd", { text }));
   }
+  for (const name of SUSPECTS) {
+    const text = (SUSPECT_WORDS[name] ?? name).split(": ").at(-1);
+    $("suspect-words").append(make("dt", { text: name }), make("dd", { text }));
+  }
+  $("suspect-help").hidden = !SUSPECTS.length;
   Object.keys(PAGE.terms).forEach((name, place) =>
     $("legend-terms").append(make("span", {}, make("i", { class: `term t${place % 6}` }), name)),
   );
@@ -111,6 +141,8 @@ function start() {
   startViewer();
   startExport();
   startGallery();
+  startExplain();
+  tabListeners.push(() => ($("labels-heading").hidden = tab.name !== "labels"));
   orderListeners.push(drawStatus);
   listeners.push(fillChips, fillClasses, fillOthers);
   startFields();

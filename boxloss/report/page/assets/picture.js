@@ -152,39 +152,52 @@ export function inSight([x, y], words, anchor, unit, seen, box) {
   ];
 }
 
-/** The proposal in words at the upper left corner of the proposed box, below `top`. */
-export function drawProposalWords(svg, i, unit, seen, top) {
+/** The area of a text and a little around it. */
+function areaOf(text, unit) {
+  const { x, y, width, height } = text.getBBox();
+  return { x: x - 2 * unit, y, width: width + 4 * unit, height };
+}
+
+export function overlaps(a, b) {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
+
+/** Add a text, moved up or down by whole lines to where no other is; left out where there is none. */
+function addText(place, attributes, words, unit, seen, taken) {
+  const text = makeSvg("text", attributes);
+  text.textContent = words;
+  place.append(text);
+  for (const lines of [0, 1, -1, 2, -2, 3, -3, 4, -4]) {
+    text.setAttribute("y", attributes.y + 15 * lines * unit);
+    const area = areaOf(text, unit);
+    const inside = area.y >= seen[1] && area.y + area.height <= seen[3];
+    if ((lines && !inside) || taken.some((other) => overlaps(area, other))) continue;
+    taken.push(area);
+    return;
+  }
+  text.remove();
+}
+
+/** The proposal in words at the upper left corner of the proposed box. */
+export function drawProposalWords(svg, i, unit, seen, taken) {
   const box = proposedOf(i) || (PROPOSAL?.action[i] === "remove" ? truthOf(i) : null);
   if (!box) return;
   const words = `${suspectOf(i)} → ${proposalText(i)}`;
-  const [x, y] = inSight(
-    [box[0] + 6 * unit, Math.max(box[1], top) + 17 * unit],
-    words,
-    "start",
-    unit,
-    seen,
-    box,
-  );
-  const text = makeSvg("text", {
-    class: "value proposed",
-    x,
-    y,
-    "font-size": 13 * unit,
-    "stroke-width": 4 * unit,
-  });
-  text.textContent = words;
-  svg.append(text);
+  const start = [box[0] + 6 * unit, box[1] + 17 * unit];
+  const [x, y] = inSight(start, words, "start", unit, seen, box);
+  const style = { "font-size": 13 * unit, "stroke-width": 4 * unit };
+  addText(svg, { class: "value proposed", x, y, ...style }, words, unit, seen, taken);
 }
 
 /**
- * Write each edge's signed error beside it, inside `seen` (x1, y1, x2, y2 in image pixels).
- * `unit` is one screen pixel in image pixels. Returns the y of the upper value.
+ * Write each edge's signed error beside it, inside `seen` (x1, y1, x2, y2 in image pixels), and on
+ * none of the areas `taken`. `unit` is one screen pixel in image pixels.
  */
-export function drawValues(svg, i, unit, seen) {
+export function drawValues(svg, i, unit, seen, taken) {
   const truth = truthOf(i);
   const prediction = predictionOf(i);
   const errors = errorsOf(i);
-  if (!errors) return -Infinity;
+  if (!errors) return;
   const shares = sharesOf(i);
   const low = truth.map((value, side) => Math.min(value, prediction[side]));
   const high = truth.map((value, side) => Math.max(value, prediction[side]));
@@ -197,21 +210,11 @@ export function drawValues(svg, i, unit, seen) {
     [middle[0], high[3] + gap, "middle", 0.8],
   ];
   const box = [low[0], low[1], high[2], high[3]];
-  const heights = places.map(([left, base, anchor, shift], side) => {
+  places.forEach(([left, base, anchor, shift], side) => {
     const words = signed(errors[side]);
     const [x, y] = inSight([left, base + shift * 14 * unit], words, anchor, unit, seen, box);
-    const text = makeSvg("text", {
-      class: "value",
-      x,
-      y,
-      "text-anchor": anchor,
-      "font-size": 14 * unit,
-      "stroke-width": 4 * unit,
-      fill: diverging(shares[side] / LIMIT),
-    });
-    text.textContent = words;
-    svg.append(text);
-    return y;
+    const style = { "text-anchor": anchor, "font-size": 14 * unit, "stroke-width": 4 * unit };
+    const fill = diverging(shares[side] / LIMIT);
+    addText(svg, { class: "value", x, y, ...style, fill }, words, unit, seen, taken);
   });
-  return heights[1];
 }

@@ -1,7 +1,8 @@
 // @ts-check
 // Which rows, in which order. What changes it ends in `select()` or `sortBy()`.
+import { causeText } from "./causes.js";
 import { COLUMNS } from "./columns.js";
-import { KIND_LABELS, N, PAGE, SIZES, imageOf, nameOf, suspectOf } from "./data.js";
+import { KIND_LABELS, N, PAGE, SIZES, imageOf, nameOf, proposalText, suspectOf } from "./data.js";
 import { $ } from "./dom.js";
 import { GROUPS } from "./groups.js";
 import { here } from "./thresholds.js";
@@ -24,8 +25,9 @@ let needles = null;
 function needleOf(i) {
   const rows = PAGE.rows;
   const image = imageOf(i);
-  const words = [image.file_name, image.id, nameOf(i), SIZES[rows.size[i]]];
+  const words = [image.file_name, image.id, `${nameOf(i)} · ${SIZES[rows.size[i]]}`];
   words.push(PAGE.classes[rows.class[i]], KIND_LABELS[rows.kind[i]], suspectOf(i) ?? "");
+  words.push(proposalText(i), causeText(i));
   if (rows.predicted[i] >= 0) words.push(`predicted ${PAGE.classes[rows.predicted[i]]}`);
   return words.join("\n").toLowerCase();
 }

@@ -19,6 +19,7 @@ import {
   PAGE,
   SIDES,
   SIZES,
+  SUSPECT_WORDS,
   errorsOf,
   imageOf,
   isTrue,
@@ -193,7 +194,13 @@ function buildRow(place) {
   if (before >= 0 && before !== rows.kind[i])
     kind.append(make("small", { text: `was ${KIND_LABELS[before]}` }));
   if (suspectOf(i))
-    kind.append(make("small", { class: "suspect", text: suspectOf(i), title: proposalText(i) }));
+    kind.append(
+      make("small", {
+        class: "suspect",
+        text: suspectOf(i),
+        title: SUSPECT_WORDS[suspectOf(i)] ?? "",
+      }),
+    );
   appendSides(row, i);
   cell(
     "number",

@@ -2,7 +2,7 @@
 // The four tabs: which one is open, and how many boxes are behind each.
 import { TABS, openLabels, readAddress, showTab, tab } from "./address.js";
 import { drawCompare } from "./compare.js";
-import { PAGE, PROPOSAL } from "./data.js";
+import { PAGE, PROPOSAL, looksWrong } from "./data.js";
 import { $ } from "./dom.js";
 import { grouped } from "./numbers.js";
 import { OTHER } from "./other.js";
@@ -13,8 +13,7 @@ import { thresholdListeners } from "./thresholds.js";
 function countTabs() {
   $("count-boxes").textContent = grouped(rowsThere().length);
   if (!PROPOSAL) return;
-  const suspected = rowsThere((i) => PROPOSAL.suspected[i] !== null);
-  $("count-labels").textContent = grouped(suspected.length);
+  $("count-labels").textContent = grouped(rowsThere(looksWrong).length);
 }
 
 /** Open a tab by hand. Leaving the labels takes their filter away again. */

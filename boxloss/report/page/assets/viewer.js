@@ -32,6 +32,7 @@ import {
   drawProposalWords,
   drawValues,
   inSight,
+  overlaps,
   wholeOf,
 } from "./picture.js";
 import { fixOf, markButtons, setMark } from "./review.js";
@@ -65,6 +66,7 @@ export function showInViewer(place) {
   $("viewer-place").textContent =
     `${view.place + 1} of ${selection.order.length} · ${image.width} × ${image.height}`;
   if (view.how === "box") zoomToBox();
+  else if (view.how === "free" && isEnlarged()) followBox();
   else if (view.image !== PAGE.rows.image[i] || view.how === "image") fitView();
   drawViewer();
   drawFacts(i);
@@ -80,6 +82,22 @@ function zoomToBox() {
   const i = selection.order[view.place];
   const [x, y, width, height] = cropAround(i);
   Object.assign(view, { image: PAGE.rows.image[i], how: "box", x, y, width, height });
+}
+
+/** Whether a part of the image is seen, and not the whole. */
+function isEnlarged() {
+  const { width, height } = PAGE.images[view.image];
+  return view.width < width && view.height < height;
+}
+
+/** Keep the enlargement that was chosen, as far as the next box fits into it. */
+function followBox() {
+  const i = selection.order[view.place];
+  const [x, y, width, height] = cropAround(i);
+  const factor = Math.max(1, width / view.width, height / view.height);
+  const size = { width: view.width * factor, height: view.height * factor };
+  const corner = { x: x + (width - size.width) / 2, y: y + (height - size.height) / 2 };
+  Object.assign(view, { image: PAGE.rows.image[i], ...corner, ...size });
 }
 
 /** The other rows of the image that the boxes above the picture let pass. */
@@ -106,11 +124,11 @@ function drawViewer() {
   if (image.picture)
     svg.append(makeSvg("image", { href: `images/${PAGE.rows.image[i]}.jpg`, ...whole }));
   else svg.append(makeSvg("rect", { class: "ground", ...wholeOf(image) }));
-  // The picture of a large image is a smaller copy; the crop of the row has more pixels.
-  if (PAGE.rows.picture[i] && Math.max(image.width, image.height) > 1600) {
+  // The picture of a large image is a smaller copy; around the row there are all its pixels.
+  if (PAGE.rows.picture[i] === 2) {
     const [x, y, width, height] = cropAround(i);
     const place = { x, y, width, height, preserveAspectRatio: "none" };
-    svg.append(makeSvg("image", { href: `crops/${i}.jpg`, ...place }));
+    svg.append(makeSvg("image", { class: "full", href: `crops/${i}-full.jpg`, ...place }));
   }
   const others = othersOf(i).map((j) => ({ j, box: drawOther(svg, j, colourOf(j)) }));
   drawBoxes(svg, i);
@@ -131,20 +149,20 @@ function moveView() {
   const seen = [x - half[0], y - half[1], x + half[0], y + half[1]];
   words.replaceChildren();
   const i = selection.order[view.place];
+  const taken = []; // areas that have words
   if ($("viewer-values").checked) {
-    const top = drawValues(words, i, unit, seen);
-    drawProposalWords(words, i, unit, seen, top);
+    drawValues(words, i, unit, seen, taken);
+    drawProposalWords(words, i, unit, seen, taken);
   }
-  drawNames(words, [...others], i, unit, seen);
+  drawNames(words, [...others], unit, seen, taken);
 }
 
 const unitIn = (frame) =>
   Math.max(view.width / Math.max(frame.width, 1), view.height / Math.max(frame.height, 1));
 
 /** A name on each other box, as long as it lies on no other words. */
-function drawNames(place, others, i, unit, seen) {
+function drawNames(place, others, unit, seen, taken) {
   if (!$("viewer-names").checked) return;
-  const taken = [...place.querySelectorAll("text")].map((text) => areaOf(text, unit));
   // Errors first: where there is no room for all names, theirs are the ones to read.
   others.sort((a, b) => Number(PAGE.rows.kind[a.j] === OK) - Number(PAGE.rows.kind[b.j] === OK));
   for (const { j, box } of others) {
@@ -166,15 +184,6 @@ function nameIn(j) {
   const name = PAGE.classes[PAGE.rows.class[j]];
   const score = isTrue(j) ? "" : ` ${PAGE.rows.score[j].toFixed(2)}`;
   return PAGE.rows.kind[j] === OK ? name : `${name}${score}: ${KIND_LABELS[PAGE.rows.kind[j]]}`;
-}
-
-function areaOf(text, unit) {
-  const { x, y, width, height } = text.getBBox();
-  return { x: x - 2 * unit, y, width: width + 4 * unit, height };
-}
-
-function overlaps(a, b) {
-  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
 // Facts -------------------------------------------------------------------------------------------
