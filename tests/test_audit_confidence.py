@@ -106,3 +106,30 @@ def test_what_is_applied_to_real_images_is_right(bccd):
     harmed = [row["applied"] and not row["right"] for row in judged if row["kind"] is None]
     assert np.mean(harmed) <= 0.01
     assert not LabelAudit(truth, found).corrections()
+
+
+def test_the_benchmark_counts_each_planted_error_once_by_its_kind():
+    import argparse
+
+    from audit_confidence import Trial, line_of, measure
+
+    truth, found = labelled([(1, 1), (3, 3), (5, 5)] * 20)
+    trial = Trial(truth, found, 0.3, 4)
+    args = argparse.Namespace(apply_from=0.0, bootstrap=10)
+    row = measure([trial, trial], args)
+    assert sum(kind["planted"] for kind in row["kinds"].values()) == 2 * len(trial.planted)
+    # By hand: applied from 0 on, every row whose proposal is right mends one planted error.
+    mended = {}
+    for judged in trial.judged:
+        if judged["right"] and judged["annotation"] in trial.planted:
+            kind = trial.planted[judged["annotation"]].kind
+            mended.setdefault(kind, set()).add(judged["annotation"])
+    for kind, counted in row["kinds"].items():
+        share, low, high = counted["corrected"]
+        expected = 2 * len(mended.get(kind, ())) / counted["planted"]
+        assert share == pytest.approx(expected, abs=1e-3) and low <= share <= high
+    assert row["kinds"]["missing"]["corrected"][0] > 0  # places bring back deleted boxes
+    assert row["kinds"]["swap"]["corrected"][0] > 0.5
+    harm = [action["worse"][0] for action in row["actions"].values()]
+    assert sum(harm) == pytest.approx(row["worse"][0], abs=3e-4)
+    assert "  swap: " in line_of("made up", row) and row["actions"]["relabel"]["right"]

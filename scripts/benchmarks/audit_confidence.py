@@ -72,7 +72,8 @@ class Trial:
     """One set with planted errors, its audit, and what each proposal would do.
 
     judged: one dict per row of the audit: action, suspected, kind (of the planted error, None),
-    right, probability, applied, image, iou with the original before and after it.
+    annotation, right, probability, applied, image, iou with the original before and after it. Of a
+    place, annotation is that of the deleted box that the row would bring back, None without.
     """
 
     def __init__(self, truth, detections, rate, seed):
@@ -90,8 +91,10 @@ class Trial:
         action, change = row["proposal"], self.planted.get(row.annotation_id)
         new = [row[f"corrected_{side}"] for side in ("x1", "y1", "x2", "y2")]
         before = after = None
+        annotation = row.annotation_id
         if action == "add":
-            right = self._was_deleted(row, new)
+            annotation = self._deleted_by(row, new)
+            right = annotation is not None
         elif change is not None and change.before is None:  # a box that should not be there
             right = action == "remove"
         else:
@@ -105,6 +108,7 @@ class Trial:
             "action": action,
             "suspected": row["suspected"],
             "kind": None if change is None else change.kind,
+            "annotation": annotation,
             "right": bool(right),
             "probability": row["probability"],
             "applied": row["applied"],
@@ -112,15 +116,27 @@ class Trial:
             "iou": (before, after),
         }
 
-    def _was_deleted(self, row, new):
-        """Whether a deleted box of that class is here; each is found once."""
+    def corrected(self, applied):
+        """[{kind, image, corrected}] of the planted errors; applied: ids of the rows that are."""
+        mended = {row["annotation"] for row in self.judged if id(row) in applied and row["right"]}
+        return [
+            {
+                "kind": change.kind,
+                "image": change.image_id,
+                "corrected": change.annotation_id in mended,
+            }
+            for change in self.planted.values()
+        ]
+
+    def _deleted_by(self, row, new):
+        """The id of a deleted box of that class that is here, or None; each is found once."""
         for entry in self.deleted:
             here = entry["image_id"] == row.image_id
             if here and entry["category_id"] == row["corrected_category_id"]:
                 if overlap(new, xyxy_of(entry["bbox"])) >= 0.5:
                     self.deleted.remove(entry)
-                    return True
-        return False
+                    return entry["id"]
+        return None
 
 
 def overlap(a, b):
@@ -136,7 +152,9 @@ def measure(trials, args):
     rows = [row for trial in trials for row in trial.judged]
     least = args.apply_from
     done = [r for r in rows if (r["applied"] if least is None else r["probability"] >= least)]
-    images = {image: i for i, image in enumerate(sorted({str(r["image"]) for r in rows}))}
+    # All images of the set: one whose only label was deleted may have no row.
+    names = sorted({str(image["id"]) for image in trials[0].audit.truth.images})
+    images = {name: i for i, name in enumerate(names)}
     rng = np.random.default_rng(0)
     draws = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), args.bootstrap)
     draws = np.concatenate([np.ones((1, len(images)), "int64"), draws])
@@ -159,13 +177,23 @@ def measure(trials, args):
     after = [row["iou"][1 if id(row) in applied else 0] for row in kept]
     untouched = [row for row in kept if row["kind"] is None]
     worse = [id(row) in applied and not row["right"] for row in untouched]
-    kinds = {}
+    actions = {}
     for action in LOOKS_AT:
         of_action = [row for row in done if row["action"] == action]
-        kinds[action] = {
+        harm = [bad and row["action"] == action for bad, row in zip(worse, untouched, strict=True)]
+        actions[action] = {
             "applied": len(of_action),
-            "right": sum(row["right"] for row in of_action),
+            "right": share(of_action, [row["right"] for row in of_action]),
+            "worse": share(untouched, harm),
             "could_be_right": sum(row["right"] for row in rows if row["action"] == action),
+        }
+    planted = [item for trial in trials for item in trial.corrected(applied)]
+    kinds = {}
+    for kind in dict.fromkeys(item["kind"] for item in planted):
+        of_kind = [item for item in planted if item["kind"] == kind]
+        kinds[kind] = {
+            "planted": len(of_kind),
+            "corrected": share(of_kind, [item["corrected"] for item in of_kind]),
         }
     return {
         "trials": len(trials),
@@ -175,21 +203,35 @@ def measure(trials, args):
         "worse": share(untouched, worse),
         "mean_iou_before": round(float(np.mean(before)), 5),
         "mean_iou_after": round(float(np.mean(after)), 5),
-        "actions": kinds,
+        "actions": actions,
+        "kinds": kinds,
     }
 
 
 def line_of(name, row):
-    right = "none" if row["right"] is None else "{:.1%} ({:.1%} to {:.1%})".format(*row["right"])
-    actions = ", ".join(
-        f"{action} {found['right']} of {found['applied']}"
+    """Lines for people: all corrections, then those of each action and each planted kind."""
+    actions = [
+        f"  {action}: {found['applied']} applied, right {_percent(found['right'])}, "
+        f"untouched labels made worse {_percent(found['worse'], 2)}"
         for action, found in row["actions"].items()
+    ]
+    kinds = [
+        f"  {kind}: {found['planted']} planted, corrected {_percent(found['corrected'])}"
+        for kind, found in row["kinds"].items()
+    ]
+    head = (
+        f"{name}: {row['applied']} corrections in {row['trials']} trials, right "
+        f"{_percent(row['right'])}; untouched labels made worse {_percent(row['worse'], 2)}; "
+        f"mean IoU {row['mean_iou_before']:.5f} to {row['mean_iou_after']:.5f}"
     )
-    return (
-        f"{name}: {row['applied']} corrections in {row['trials']} trials, right {right}; untouched "
-        f"labels made worse {row['worse'][0]:.2%}; mean IoU {row['mean_iou_before']:.5f} to "
-        f"{row['mean_iou_after']:.5f}; {actions}"
-    )
+    return "\n".join([head, *actions, *kinds])
+
+
+def _percent(value, digits=1):
+    if value is None:
+        return "-"
+    mean, low, high = (f"{number:.{digits}%}" for number in value)
+    return f"{mean} ({low} to {high})"
 
 
 # Weights ------------------------------------------------------------------------------------------
