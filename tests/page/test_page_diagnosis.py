@@ -293,6 +293,39 @@ def test_two_runs_are_compared_at_one_threshold(open_page, folders):
     ap = [evaluation.coco_metrics(truth, found)["AP"] for found in (results, worse)]
     line = page.locator("#compare-metrics tbody tr").first.inner_text().split("\t")
     assert line == ["AP", f"{ap[0]:.3f}", f"{ap[1]:.3f}", f"{ap[0] - ap[1]:+.3f}"]
+    now, other = ({}, {})
+    for rows, counts in ((rows_at(folders, THRESHOLD), now), (before, other)):
+        for row in rows:
+            counts[row["kind"]] = counts.get(row["kind"], 0) + 1
+            name = row["class"]
+            key = (
+                name,
+                "found" if row["kind"] == "ok" else "false" if row["row"] != "truth" else "",
+            )
+            counts[key] = counts.get(key, 0) + 1
+    points = [evaluation.lost_points(truth, found) for found in (results, worse)]
+    for line in page.locator("#compare-kinds tbody tr").all_inner_texts():
+        word, *cells = line.replace("−", "-").split("\t")
+        kind = next(kind for kind, label in LABELS.items() if label == word)
+        counts = [now.get(kind, 0), other.get(kind, 0)]
+        assert [int(cell) for cell in cells[:3]] == [*counts, counts[0] - counts[1]]
+        if kind != "ok":
+            expected = points[0][kind] - points[1][kind]
+            assert float(cells[3]) == pytest.approx(expected, abs=0.051)
+    details = [
+        evaluation.metrics_by_class(
+            evaluation.Truth.of(truth), evaluation.Detections.of(r, evaluation.Truth.of(truth))
+        )
+        for r in (results, worse)
+    ]
+    lines = page.locator("#compare-classes tbody tr").all_inner_texts()
+    assert len(lines) == len(truth["categories"])
+    for line in lines:
+        name, ap, found, false = line.replace("−", "-").split("\t")
+        aps = [each["classes"][name]["AP"] for each in details]
+        assert float(ap) == pytest.approx(aps[0] - aps[1], abs=0.0006)
+        for cell, what in ((found, "found"), (false, "false")):
+            assert int(cell) == now.get((name, what), 0) - other.get((name, what), 0)
     page.locator("#compare-counts button").first.click()
     assert sorted(int(row["annotation_id"]) for row in exported_rows(page)) == fixed
 
