@@ -162,7 +162,7 @@ export function overlaps(a, b) {
   return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
-/** Add a text, moved up or down by whole lines to where no other is; left out where none is free. */
+/** Add a text, moved up or down by whole lines to where no other is; left out where none is. */
 function addText(place, attributes, words, unit, seen, taken) {
   const text = makeSvg("text", attributes);
   text.textContent = words;
