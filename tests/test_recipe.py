@@ -403,3 +403,11 @@ def test_wrong_flags_are_told_before_anything_is_read(tmp_path, capsys):
     words = ("train", "--images", "none", "--annotations", "none.json", "--out", str(tmp_path))
     assert cli.main([*words, "--flip", "3"]) == 2
     assert "`flip` must be between 0 and 1. Received: flip=3.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "audit"])
+def test_a_flag_without_a_default_takes_text(command):
+    module = cli.module_of(command)
+    words = ["--annotations", "a.json"] if command == "train" else []
+    args = cli.parser_of(command, module).parse_args([*words, "--out", "x", "--size", "small"])
+    assert args.size == "small"

@@ -24,9 +24,13 @@ def option(group, flag, help, **how):
     if isinstance(default, bool):
         group.add_argument(flag, action="store_true", help=help)
         return
-    how = {"type": type(default)} | how
+    how = {"type": _type_of(default)} | how
     shown = " (default: %(default)s)" if default not in (None, {}) else ""
     group.add_argument(flag, default=default, help=f"{help}{shown}", **how)
+
+
+def _type_of(default):
+    return str if default is None else type(default)
 
 
 def setting(group, flag, help, **how):
@@ -40,7 +44,8 @@ def setting(group, flag, help, **how):
         shown = " (default: chosen from the data)"
     elif default not in (None, {}, False):
         shown = f" (default: {default})"
-    how = ({"action": "store_true"} if isinstance(default, bool) else {"type": type(default)}) | how
+    kind = {"action": "store_true"} if isinstance(default, bool) else {"type": _type_of(default)}
+    how = kind | how
     group.add_argument(flag, default=argparse.SUPPRESS, help=help + shown, **how)
 
 

@@ -27,10 +27,10 @@ def _model_arguments(group):
         type=str,
     )
     setting(group, "--size", "nano, small or medium: of pyramid and head", type=str)
-    setting(group, "--backbone-rate", "learning rate of a pretrained backbone, as a share")
+    setting(group, "--backbone-rate", "share of the learning rate for a pretrained backbone")
     setting(group, "--frozen-epochs", "first epochs, in which a pretrained backbone stays")
-    setting(group, "--frozen-stride", "first")
-    setting(group, "--frozen-statistics", "first")
+    setting(group, "--frozen-stride", "its layers up to this stride never change; 0 is none")
+    setting(group, "--frozen-statistics", "its batch normalisation keeps its statistics")
     setting(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
     loss_flag(group, default=argparse.SUPPRESS, help=f"box loss (default: {DEFAULTS['loss']})")
     setting(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
