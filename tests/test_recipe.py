@@ -143,6 +143,26 @@ def test_a_network_that_is_given_is_not_changed(flags, backbone, pretrained):
     assert recipe.options.epochs == factor * chosen().epochs
 
 
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        ({}, ("resnet50", "small", 8)),
+        ({"bins": 0}, ("resnet50", "small", 0)),
+        ({"backbone": "nano"}, ("nano", "nano", 8)),
+        ({"size": "medium"}, ("medium", "medium", 8)),
+    ],
+)
+def test_a_run_that_starts_from_a_detector_has_its_network(flags, expected):
+    given = {"pretrained": "runs/first"} | flags
+    start = {"backbone": "resnet50", "size": "small", "bins": 8}
+    recipe = recommend(statistics(), given=given, pretrained=LITE0, start=start)
+    options = recipe.options
+    assert (options.backbone, options.size, options.bins) == expected
+    assert ("as in the detector" in recipe.reasons.get("backbone", "")) == (
+        not flags.keys() - {"bins"}
+    )
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="`preset` must be one of 'long', 'quick', 'standard'"):
         recommend(statistics(), "fast")
@@ -359,6 +379,16 @@ def test_the_command_takes_a_backbone_whose_weights_are_here(shapes, tmp_path, c
     call(*shapes, "--quiet", "--out", tmp_path / "pretrained")
     call(*shapes, "--quiet", "--out", tmp_path / "nano", "--size", "nano")
     assert [options.backbone for options in calls] == ["efficientnet_lite0", "nano"]
+
+
+def test_the_command_reads_the_network_that_it_starts_from(shapes, tmp_path, calls, monkeypatch):
+    network = SimpleNamespace(backbone="small", size="medium", bins=4)
+    monkeypatch.setattr("boxloss.detector.load_detector", {"runs/first": network}.__getitem__)
+    words = (*shapes, "--quiet", "--out")
+    for i, start in enumerate(("runs/first", "weights.h5", "none")):
+        call(*words, tmp_path / str(i), "--pretrained", start)
+    found = [(options.backbone, options.size, options.bins) for options in calls]
+    assert found == [("small", "medium", 4), ("nano", "nano", 16), ("nano", "nano", 16)]
 
 
 def test_paths_alone_train_by_the_recipe_and_say_so(shapes, tmp_path, calls, capsys):

@@ -89,10 +89,24 @@ def given_settings(args):
 def settings_of(given, preset, train_set, validation_set):
     """The `Options` of a new run, with lines for people about each that was chosen."""
     statistics = DataStatistics.of(train_set, validation_set)
-    recipe = recommend(statistics, preset or "standard", given, available_backbones())
+    start = _network_of(given.get("pretrained") or given.get("weights"))
+    recipe = recommend(statistics, preset or "standard", given, available_backbones(), start)
     for line in recipe.lines():
         print(line, file=sys.stderr)
     return recipe.options
+
+
+def _network_of(pretrained):
+    """Backbone, size and bins of the detector that --pretrained names; empty where it names none.
+
+    ValueError where its file is none.
+    """
+    from boxloss.detector import load_detector
+
+    if pretrained in (None, "none", "imagenet") or pretrained.endswith((".pth", ".h5")):
+        return {}
+    detector = load_detector(pretrained)
+    return {"backbone": detector.backbone, "size": detector.size, "bins": detector.bins}
 
 
 def settings_before(given, config):

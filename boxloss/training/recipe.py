@@ -115,6 +115,7 @@ def recommend(
     preset: str = "standard",
     given: Mapping[str, Any] | None = None,
     pretrained: Collection[str] = (),
+    start: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """The `Recipe` for a data set, in which every setting of `given` is kept.
 
@@ -123,6 +124,8 @@ def recommend(
         preset: "quick", "standard" or "long": a quarter of the epochs, the epochs, three times.
         given: fields of `Options` that the user chose.
         pretrained: backbones whose pretrained weights are on this machine; the first one is used.
+        start: backbone, size and bins of the detector that `given` starts from, if it does: of
+            another network hardly any weight would fit.
 
     Returns:
         A `Recipe`; `train` takes its `options`.
@@ -140,18 +143,27 @@ def recommend(
         if key not in given:
             chosen[key], reasons[key] = value, why
 
-    for setting in _backbone(given, pretrained):
+    for setting in (*_start(given, start or {}), *_backbone(given, pretrained)):
         choose(*setting)
     starts_pretrained = Options(**chosen, **given).pretrained != "none"
     choose("image_size", *_image_size(statistics))
     side = {**chosen, **given}["image_size"]
     choose("epochs", *_epochs(statistics, side, PRESETS[preset], starts_pretrained))
-    choose("bins", 16, "each side is predicted as a distribution, which has higher AP")
+    if "bins" not in chosen:
+        choose("bins", 16, "each side is predicted as a distribution, which has higher AP")
     _choose_evaluation(choose, {**chosen, **given}["epochs"])
     if given.get("augment", True):
         choose("flip", *_flip(statistics.boxes))
     options = Options(**chosen, **given)
     return Recipe(preset, options, reasons, tuple(given), tuple(_warnings(statistics)))
+
+
+def _start(given, start):
+    """(setting, value, reason) of the network that the run starts from."""
+    named = {"size", "backbone"} & given.keys()
+    for key, value in start.items():
+        if key == "bins" or not named:
+            yield key, value, "as in the detector that it starts from"
 
 
 def _backbone(given, pretrained):
