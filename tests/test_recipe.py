@@ -13,7 +13,8 @@ from boxloss.cli import settings
 from boxloss.datasets import Record, synthetic
 from boxloss.training import Options, estimate
 from boxloss.training.progress import Progress
-from boxloss.training.recipe import DataStatistics, one_sided, recommend
+from boxloss.training.recipe import one_sided, recommend
+from boxloss.training.statistics import DataStatistics
 
 LITE0 = ("efficientnet_lite0",)
 

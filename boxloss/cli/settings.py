@@ -8,7 +8,8 @@ from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
 from boxloss.detector import BACKBONES, available_backbones
 from boxloss.training import Options
-from boxloss.training.recipe import PRESETS, DataStatistics, recommend
+from boxloss.training.recipe import PRESETS, recommend
+from boxloss.training.statistics import DataStatistics
 
 
 def setting_arguments(parser):

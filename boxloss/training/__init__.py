@@ -8,7 +8,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 from boxloss.training.options import Options
-from boxloss.training.recipe import DataStatistics, Recipe, recommend
+from boxloss.training.recipe import Recipe, recommend
+from boxloss.training.statistics import DataStatistics
 
 if TYPE_CHECKING:
     from boxloss.training.criterion import Costs, Criterion, box_loss, measuring_loss

@@ -6,11 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from boxloss.datasets.record import DataSet
 from boxloss.tensors import checks
 from boxloss.training.options import Options
+from boxloss.training.statistics import DataStatistics
 
 CHOSEN = (
     *("backbone", "pretrained", "image_size", "epochs", "bins"),
@@ -20,7 +18,6 @@ CHOSEN = (
 PRESETS = {"quick": 0.25, "standard": 1.0, "long": 3.0}  # epochs, as a multiple of the standard
 FIRST_SIDE, LAST_SIDE, STEP = 320, 640, 32  # pixels of the square
 WANTED_PIXELS = 12  # of the small boxes: one and a half strides of the finest level
-SMALL_QUANTILE = 0.25  # the boxes that are meant by "small"
 EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
 PRETRAINED_EPOCHS = 0.6  # a backbone that has seen pictures before needs fewer
@@ -31,52 +28,6 @@ FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
 ONE_SIDED = set("left right text letter letters digit digits character characters".split())
 ONE_SIDED |= set("word words number numbers plate licenseplate arrow".split())
 ALPHABET = 10  # classes of one character each; fewer may be numbers in place of names
-
-
-@dataclass(frozen=True)
-class DataStatistics:
-    """What the recipe reads of a data set.
-
-    side: median of the longer sides of the images, in pixels. small_box, middle_box: lower quartile
-    and median of the size of a box (the root of its area), as a share of the longer side of its
-    image; 0 without boxes. boxes, validation_boxes: boxes that count, by class.
-    """
-
-    images: int
-    validation_images: int
-    side: float
-    small_box: float
-    middle_box: float
-    boxes: Mapping[str, int]
-    validation_boxes: Mapping[str, int]
-
-    @classmethod
-    def of(cls, train_set: DataSet, validation_set: DataSet) -> "DataStatistics":
-        """The statistics of two sets with equal classes."""
-        sides = [max(record.width, record.height) for record in train_set.records]
-        shares = [np.zeros(0)]
-        for record, side in zip(train_set.records, sides, strict=True):
-            corners = record.boxes[~record.ignored].astype("float64")
-            shares.append(np.sqrt(np.prod(corners[:, 2:] - corners[:, :2], axis=1)) / side)
-        joined = np.concatenate(shares)
-        small, middle = np.quantile(joined, (SMALL_QUANTILE, 0.5)) if len(joined) else (0.0, 0.0)
-        return cls(
-            images=len(train_set.records),
-            validation_images=len(validation_set.records),
-            side=float(np.median(sides)) if sides else 0.0,
-            small_box=float(small),
-            middle_box=float(middle),
-            boxes=_boxes_per_class(train_set),
-            validation_boxes=_boxes_per_class(validation_set),
-        )
-
-
-def _boxes_per_class(dataset):
-    labels = [record.labels[~record.ignored] for record in dataset.records]
-    counts = np.bincount(
-        np.concatenate([np.zeros(0, "int64"), *labels]), minlength=len(dataset.class_names)
-    )
-    return dict(zip(dataset.class_names, counts.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
