@@ -17,10 +17,10 @@ CHOSEN = (
 # What was measured to choose these numbers is in docs/detector.md, "The recipe".
 PRESETS = {"quick": 0.25, "standard": 1.0, "long": 3.0}  # epochs, as a multiple of the standard
 FIRST_SIDE, LAST_SIDE, STEP = 320, 640, 32  # pixels of the square
-WANTED_PIXELS = 12  # of the small boxes: one and a half strides of the finest level
+WANTED_PIXELS = 16  # of the small boxes: two strides of the finest level
 EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
-PRETRAINED_EPOCHS = 0.6  # a backbone that has seen pictures before needs fewer
+PRETRAINED_EPOCHS = 0.5  # a backbone that has seen pictures before needs fewer
 EVALUATIONS, PATIENCE = 10, 4
 FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
 
