@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,8 +96,18 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert max(sizes.values()) < 2**20
     with tarfile.open(sdist) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    assert {"tests/test_wheel.py", "docs/losses.md", "Makefile", "CHANGELOG.md"} <= names
-    assert not [name for name in names if name.startswith((".git/", "runs", ".venv"))]
+    needed = {"tests/test_wheel.py", "docs/losses.md", "docs/site/mkdocs.yml", "Makefile"}
+    needed |= {"README.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff", "LICENSE"}
+    needed |= {"scripts/examples/keras_fit.py", "notebooks/4_read_the_errors.ipynb"}
+    assert needed <= names
+    assert not [name for name in names if name.startswith((".git/", "runs", ".venv", "build"))]
+
+
+@needs_uv
+@pytest.mark.slow
+def test_what_is_built_passes_twine(built):
+    told = run(UV, "tool", "run", "twine", "check", "--strict", *built).stdout
+    assert told.count("PASSED") == 2
 
 
 @needs_uv
@@ -120,6 +131,40 @@ def test_it_works_in_an_empty_environment(built, version, tmp_path):
     assert str(tmp_path) in place
 
 
+def readme_commands():
+    """{command: its words} of the README's lines that begin with `boxloss`."""
+    lines = re.findall(r"^boxloss (.*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    return {shlex.split(line)[0]: shlex.split(line) for line in lines}
+
+
+def with_files(words, files):
+    """The words of a command with other paths; the flags stay."""
+    return [files.get(word, word) for word in words]
+
+
+@needs_uv
+@pytest.mark.slow(300)
+@pytest.mark.parametrize("version", ends(), ids=lambda version: ".".join(map(str, version)))
+def test_the_three_things_of_the_readme_run_in_an_empty_environment(built, version, tmp_path):
+    python = environment(tmp_path / "env", pythons()[version], f"boxloss[train] @ {built[0]}")
+    command = python.with_name("boxloss")
+    away = {"cwd": tmp_path, "env": {**os.environ, "KERAS_BACKEND": "tensorflow"}}
+    sample = ROOT / "data" / "sample"
+    images, annotations = sample / "images", sample / "annotations.json"
+    words = with_files(readme_commands()["train"], {"photos/": images, "photos.json": annotations})
+    metrics = run(command, *words, "--epochs", "1", "--image-size", "64", "--quiet", **away).stdout
+    assert 0 <= json.loads(metrics)["AP50"] <= 1
+    assert (tmp_path / "runs/first/explorer/index.html").is_file()
+    boxes = json.loads(annotations.read_text("utf-8"))["annotations"][:-1]
+    found = [{**box, "score": 0.9} for box in boxes]
+    (tmp_path / "predictions.json").write_text(json.dumps(found))
+    words = with_files(readme_commands()["explore"], {"photos/": images, "data.yaml": annotations})
+    told = run(command, *words, **away)
+    assert (tmp_path / "page/index.html").is_file() and told.returncode == 0
+    code, output = blocks_of(ROOT / "README.md")[0]
+    assert run(python, "-c", code, **away).stdout == output
+
+
 @needs_uv
 @pytest.mark.slow
 def test_without_any_backend_it_says_what_to_install(built, tmp_path):
@@ -132,7 +177,8 @@ def test_without_any_backend_it_says_what_to_install(built, tmp_path):
     assert 'pip install "boxloss[tensorflow]"' in done.stderr
 
 
-EXTRAS = ("tensorflow", "gpu", "jax", "torch", "train", "keras-hub", "tensorboard", "benchmark")
+OPTIONAL = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dep")[2]
+EXTRAS = re.findall(r"^([\w-]+) = \[", OPTIONAL.partition("\n[")[0], re.MULTILINE)
 
 
 @needs_uv
@@ -142,7 +188,7 @@ EXTRAS = ("tensorflow", "gpu", "jax", "torch", "train", "keras-hub", "tensorboar
     [
         # TensorFlow Addons ends with Python 3.11.
         *((version, "addons") for version in pythons() if version <= (3, 11)),
-        *((version, extra) for version in ends() for extra in (*EXTRAS, "dev")),
+        *((version, extra) for version in ends() for extra in EXTRAS if extra != "addons"),
     ],
     ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
 )
