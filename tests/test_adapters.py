@@ -25,7 +25,9 @@ def needs_keras_hub(test):
 SIZE = 64
 
 
-def retinanet(box_variance=None, bounding_box_format="xyxy", image_shape=(SIZE, SIZE, 3)):
+def retinanet(
+    box_variance=None, bounding_box_format="xyxy", image_shape=(SIZE, SIZE, 3), num_classes=2
+):
     """A RetinaNet of two levels for images of 64 x 64 pixels, seeded."""
     import keras_hub
 
@@ -43,7 +45,7 @@ def retinanet(box_variance=None, bounding_box_format="xyxy", image_shape=(SIZE, 
     backbone = keras_hub.models.RetinaNetBackbone(
         image_encoder=encoder, min_level=3, max_level=4, use_p5=False, image_shape=image_shape
     )
-    made = {"num_classes": 2, "bounding_box_format": bounding_box_format}
+    made = {"num_classes": num_classes, "bounding_box_format": bounding_box_format}
     made["pre_logits_num_conv_layers"] = 1
     detector = keras_hub.models.RetinaNetObjectDetector(backbone=backbone, **made)
     if box_variance:

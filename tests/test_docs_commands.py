@@ -79,7 +79,10 @@ def wrong_script(words, whole):
         return wrong_command([SAME[path.stem], *words[1:]], whole)
     # What a script shares with a command it takes from there.
     shared = cli.parser_of("", cli.module_of("train"))._option_string_actions
-    known = {*shared, *re.findall(r'"(--[\w-]+)"', path.read_text("utf-8"))}
+    code = path.read_text("utf-8")
+    known = {*shared, *re.findall(r'"(--[\w-]+)"', code)}
+    if 'f"--{' in code:  # flags that are made of names
+        known |= {f"--{name}" for name in re.findall(r'"([a-z-]+)"', code)}
     return ", ".join(wrong_flags(words[1:], known)) or None
 
 
