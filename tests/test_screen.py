@@ -11,7 +11,7 @@ import pytest
 
 import boxloss
 from boxloss import cli, losses
-from boxloss.cli import choices
+from boxloss.cli import choices, settings
 from boxloss.training import Options
 from boxloss.training.bar import Bar
 
@@ -153,10 +153,10 @@ def test_names_read_from_the_source_are_those_of_the_registry():
     assert list(choices.box_losses()) == losses.names("box")
 
 
-def test_the_parser_has_the_defaults_of_options():
+def test_the_parser_has_no_settings_of_its_own():
     parser = cli.parser_of("boxloss train", cli.module_of("train"))
     args = parser.parse_args(["--images", "a", "--annotations", "b", "--out", "c"])
-    assert cli.module_of("train").options_of(args) == Options()
+    assert settings.given_settings(args) == {}
 
 
 class Terminal(io.StringIO):

@@ -102,10 +102,10 @@ def _network_of(pretrained):
 
     ValueError where its file is none.
     """
-    from boxloss.detector import load_detector
-
     if pretrained in (None, "none", "imagenet") or pretrained.endswith((".pth", ".h5")):
         return {}
+    from boxloss.detector import load_detector
+
     detector = load_detector(pretrained)
     return {"backbone": detector.backbone, "size": detector.size, "bins": detector.bins}
 
