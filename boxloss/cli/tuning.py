@@ -9,17 +9,20 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 
 
 def for_training():
-    """Both of the below. For a process of our own: who imports boxloss decides for himself."""
+    """Call `keep_memory` and `use_onednn`.
+
+    The commands do so. Importing boxloss changes no setting of the process.
+    """
     keep_memory()
     use_onednn()
 
 
 def keep_memory():
-    """Let freed blocks be used again instead of returned; nothing where malloc is not glibc's.
+    """Make glibc reuse freed memory instead of returning it; does nothing with another malloc.
 
-    TensorFlow asks for the tensors of every step anew. By default glibc takes each large block from
-    the kernel and gives it back when it is freed, so that a step pays for zeroing the same pages
-    again and again: up to half of its time on two cores.
+    TensorFlow allocates the tensors of every step anew. By default glibc takes each large block
+    from the kernel and returns it when it is freed, so the kernel zeroes the same pages in every
+    step: up to half of a step's time on two cores.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -31,10 +34,10 @@ def keep_memory():
 
 
 def use_onednn(wanted=True):
-    """Let TensorFlow convolve by oneDNN, unless the environment or an earlier call decided.
+    """Make TensorFlow convolve with oneDNN, unless the environment or an earlier call decided.
 
-    TensorFlow itself does so on newer processors only; with AVX2 alone it saves a third, too. It
-    reads the environment when it is imported.
+    TensorFlow's own default is oneDNN on newer processors only, but it saves a third of the time
+    with AVX2 alone, too. TensorFlow reads the environment variable when it is imported.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1" if wanted else "0")

@@ -21,12 +21,12 @@ class Augmentation:
     """What may happen to a training picture.
 
     mosaic: probability that four pictures share the square, each in a window of its own.
-    scale: the picture, fitted to the square, is scaled by a number between the two.
-    flip, vertical_flip: probability of a mirror image. Objects that stand upright
-    (cars, people) are not seen upside down, so `vertical_flip` is off unless asked for.
+    scale: the picture, fitted to the square, is scaled by a random factor between the two.
+    flip, vertical_flip: probability of a mirror image. `vertical_flip` is 0 by default, because
+    cars and people are not seen upside down.
     colour: 0 leaves colours alone; brightness, contrast, saturation and tint vary by this share.
-    min_visible: a box of which less than this share is left at a border is ignored, neither taught
-    nor punished; with nothing left it is gone.
+    min_visible: a box is ignored in training where less than this share of it is inside the
+    picture, and removed where nothing is.
     """
 
     mosaic: float = 0.5
