@@ -11,6 +11,7 @@ import pytest
 from boxloss import cli, datasets, training
 from boxloss.cli import settings
 from boxloss.datasets import Record, synthetic
+from boxloss.tensors import ops
 from boxloss.training import Options, estimate
 from boxloss.training.progress import Progress
 from boxloss.training.recipe import one_sided, recommend
@@ -402,6 +403,13 @@ def test_paths_alone_train_by_the_recipe_and_say_so(shapes, tmp_path, calls, cap
     minutes = re.search(r"time: about (\d+) minutes on this machine", told)
     expected = estimate.run_seconds(options, 9, 1, 0.5) / 60
     assert int(minutes.group(1)) == round(expected)
+
+
+@pytest.mark.parametrize("backend, devices", [("jax", 1), ("tensorflow", 2)])
+def test_no_time_is_told_where_measuring_it_would_mislead(monkeypatch, capsys, backend, devices):
+    monkeypatch.setattr(ops, "backend", lambda: backend)
+    settings.show_time(Options(devices=devices), data_set([9]), data_set([9]))
+    assert capsys.readouterr().err == ""
 
 
 def test_flags_of_the_command_win(shapes, tmp_path, calls, capsys):
