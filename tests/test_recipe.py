@@ -104,7 +104,7 @@ def test_more_images_take_fewer_passes_and_more_steps():
 def test_a_large_square_and_pretrained_weights_take_fewer_epochs():
     plain = chosen().epochs
     assert chosen(small=0.016).epochs == plain / 2
-    assert chosen(flags={"weights": "a.keras"}).epochs == 0.5 * plain
+    assert chosen(flags={"weights": "a.keras"}).epochs == 0.75 * plain
 
 
 @pytest.mark.parametrize("preset, factor", [("quick", 0.25), ("standard", 1), ("long", 3)])
@@ -115,8 +115,8 @@ def test_a_preset_is_a_multiple_of_the_epochs(preset, factor):
 def test_a_pretrained_backbone_is_taken_where_its_weights_are_on_this_machine():
     recipe = recommend(statistics(), pretrained=LITE0)
     assert (recipe.options.backbone, recipe.options.pretrained) == (*LITE0, "imagenet")
-    assert recipe.options.epochs == 0.5 * chosen().epochs
-    (line,) = [line for line in recipe.lines() if "--backbone" in line]
+    assert recipe.options.epochs == 0.75 * chosen().epochs
+    (line,) = [line for line in recipe.lines() if "--backbone " in line]
     assert line.startswith("  --backbone efficientnet_lite0: ") and "nothing is downloaded" in line
 
 
@@ -141,8 +141,26 @@ def test_a_network_that_is_given_is_not_changed(flags, backbone, pretrained):
     recipe = recommend(statistics(), given=flags, pretrained=LITE0)
     assert (recipe.options.backbone, recipe.options.pretrained) == (backbone, pretrained)
     assert not {"size", "backbone", "pretrained", "weights"} & recipe.reasons.keys()
-    factor = 1 if pretrained == "none" else 0.5
+    factor = 1 if pretrained == "none" else 0.75
     assert recipe.options.epochs == factor * chosen().epochs
+
+
+@pytest.mark.parametrize(
+    "flags, stride",
+    [
+        ({}, 4),
+        ({"backbone": "resnet50"}, 4),
+        ({"frozen_stride": 8}, 8),
+        ({"size": "nano"}, 0),
+        ({"backbone": "resnet50", "pretrained": "none"}, 0),
+        ({"pretrained": "a.keras"}, 0),  # of nano: it has no backbone of another library
+    ],
+)
+def test_a_pretrained_backbone_is_trained_slowly(flags, stride):
+    options = recommend(statistics(), given=flags, pretrained=LITE0).options
+    assert options.frozen_stride == stride
+    if not stride:
+        assert (options.backbone_rate, options.frozen_epochs) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +275,11 @@ def test_each_choice_has_a_line_with_its_value_and_reason():
     )
     for name in recipe.reasons:
         assert sum(f"--{name.replace('_', '-')} " in line for line in lines) == 1
+    # Settings with one reason share a line.
+    assert recommend(statistics(), pretrained=LITE0).lines()[3] == (
+        "  --backbone-rate 0.25, --frozen-epochs 1, --frozen-stride 4, --frozen-statistics: "
+        "the pretrained backbone changes slowly, its first layers never"
+    )
     assert not any("given by you" in line for line in lines)
 
 
@@ -381,6 +404,9 @@ def test_the_command_takes_a_backbone_whose_weights_are_here(shapes, tmp_path, c
     call(*shapes, "--quiet", "--out", tmp_path / "pretrained")
     call(*shapes, "--quiet", "--out", tmp_path / "nano", "--size", "nano")
     assert [options.backbone for options in calls] == ["efficientnet_lite0", "nano"]
+    assert [options.frozen_statistics for options in calls] == [True, False]
+    call(*shapes, "--quiet", "--out", tmp_path / "free", "--no-frozen-statistics")
+    assert (calls[-1].backbone_rate, calls[-1].frozen_statistics) == (0.25, False)
 
 
 def test_the_command_reads_the_network_that_it_starts_from(shapes, tmp_path, calls, monkeypatch):

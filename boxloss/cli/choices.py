@@ -44,8 +44,9 @@ def setting(group, flag, help, **how):
         shown = " (default: chosen from the data)"
     elif default not in (None, {}, False):
         shown = f" (default: {default})"
-    kind = {"action": "store_true"} if isinstance(default, bool) else {"type": _type_of(default)}
-    how = kind | how
+    how = {"type": _type_of(default)} | how
+    if isinstance(default, bool):  # what the recipe may choose can be refused: --no-FLAG
+        how = {"action": argparse.BooleanOptionalAction if name in CHOSEN else "store_true"}
     group.add_argument(flag, default=argparse.SUPPRESS, help=help + shown, **how)
 
 

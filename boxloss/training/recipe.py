@@ -1,26 +1,31 @@
 """The default recipe: the settings of a run, chosen from what its data set holds. No Keras here."""
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from boxloss.detector import catalogue
 from boxloss.tensors import checks
 from boxloss.training.options import Options
 from boxloss.training.statistics import DataStatistics
 
-CHOSEN = (
-    *("backbone", "pretrained", "image_size", "epochs", "bins"),
-    *("evaluate_every", "patience", "flip"),
-)
 # What was measured to choose these numbers is in docs/detector.md, "The recipe".
 PRESETS = {"quick": 0.25, "standard": 1.0, "long": 3.0}  # epochs, as a multiple of the standard
 FIRST_SIDE, LAST_SIDE, STEP = 320, 640, 32  # pixels of the square
 WANTED_PIXELS = 16  # of the small boxes: two strides of the finest level
 EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
-PRETRAINED_EPOCHS = 0.5  # a backbone that has seen pictures before needs fewer
+PRETRAINED_EPOCHS = 0.75  # a backbone that has seen pictures before needs fewer
+# How a pretrained backbone is trained on.
+TRANSFER = {
+    "backbone_rate": 0.25,
+    "frozen_epochs": 1,
+    "frozen_stride": 4,
+    "frozen_statistics": True,
+}
 EVALUATIONS, PATIENCE = 10, 4
 FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
 
@@ -28,6 +33,10 @@ FEW_IMAGES, FEW_BOXES = 50, 20  # of the validation set
 ONE_SIDED = set("left right text letter letters digit digits character characters".split())
 ONE_SIDED |= set("word words number numbers plate licenseplate arrow".split())
 ALPHABET = 10  # classes of one character each; fewer may be numbers in place of names
+CHOSEN = (
+    *("backbone", "pretrained", "image_size", "epochs", "bins"),
+    *("evaluate_every", "patience", "flip", *TRANSFER),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,8 @@ class Recipe:
     def lines(self) -> list[str]:
         """Lines for people: each setting with its value and its reason; then the user's own."""
         told = [f"settings (--preset {self.preset}; every flag that is given wins):"]
-        told += [f"  {self.flag(key)}: {why}" for key, why in self.reasons.items()]
+        for why, keys in itertools.groupby(self.reasons, self.reasons.__getitem__):
+            told.append(f"  {', '.join(map(self.flag, keys))}: {why}")
         if self.given:
             told.append(f"  given by you: {', '.join(map(self.flag, self.given))}")
         return [*told, *self.warnings]
@@ -96,7 +106,11 @@ def recommend(
 
     for setting in (*_start(given, start or {}), *_backbone(given, pretrained)):
         choose(*setting)
-    starts_pretrained = Options(**chosen, **given).pretrained != "none"
+    network = Options(**chosen, **given)
+    starts_pretrained = network.pretrained != "none"
+    if starts_pretrained and network.backbone in catalogue.WEIGHTS:
+        for key, value in TRANSFER.items():
+            choose(key, value, "the pretrained backbone changes slowly, its first layers never")
     choose("image_size", *_image_size(statistics))
     side = {**chosen, **given}["image_size"]
     choose("epochs", *_epochs(statistics, side, PRESETS[preset], starts_pretrained))
