@@ -516,6 +516,39 @@ def test_boxes_that_training_seldom_found_are_more_suspicious(tmp_path):
     assert not any("history" in name for name in plain.rows[0])
 
 
+def test_the_loss_of_each_box_over_the_epochs_is_evidence_of_its_own(tmp_path):
+    truth, found = scene(images=4)
+    numbers = [entry["id"] for entry in truth["annotations"]]
+    run = history_file(tmp_path, truth, dict.fromkeys(numbers, 0.5))
+    path = run / "box_history.csv"
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for i, row in enumerate(rows):
+        row["mean_error"], row["mean_score"] = "0.3", "0.8"
+        if i == 5:
+            row["mean_error"], row["mean_score"] = "0.75", "0.05"
+        if i == 6:
+            row["mean_error"] = row["mean_score"] = ""  # no location ever answered for it
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    audit = LabelAudit(truth, found, history=run)
+    high = 0.75 - np.log(0.05)
+    expected = np.full(len(numbers), 0.3 - np.log(0.8))
+    expected[5:7] = high
+    np.testing.assert_allclose(audit.mean_losses, expected)
+    assert audit.loss_scores[5] == audit.loss_scores[6] > 1 > audit.loss_scores[0]
+    row = next(row for row in audit.rows if row["position"] == 5)
+    assert row["history_mean_loss"] == pytest.approx(high)
+    assert row["suspicion_loss"] == audit.loss_scores[5]
+    plain = LabelAudit(truth, found)
+    assert "suspicion_loss" not in plain.rows[0].extra
+    # Found in as many epochs as the others: the suspicion is that of without a history.
+    share = audit.suspicion - plain.suspicion
+    np.testing.assert_allclose(share, share[0])
+
+
 def test_a_history_of_other_boxes_is_refused(tmp_path):
     truth, found = scene(images=3)
     history_file(tmp_path, {"annotations": [{"image_id": 0, "id": 5}]}, {5: 1.0})

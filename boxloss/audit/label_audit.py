@@ -17,6 +17,8 @@ from boxloss.audit.scores import (
     SUSPECT,
     annotation_scores,
     history_scores,
+    loss_scores,
+    mean_losses,
     missing_scores,
     names_of,
 )
@@ -64,7 +66,8 @@ class LabelAudit:
         rows: list of `evaluation.Row`, the most suspicious first: one per annotation that counts,
             one per place where an object may be missing. See `table`.
         scores: {kind: (n,)} decades of each annotation, in the order of the truth, 0 for "missing".
-        history: (n,) decades of the training history, 0 without.
+        history, loss_scores: (n,) decades of the training history, of being seldom found and of a
+            loss that stayed high, 0 without; only the first counts in the suspicion.
         suspicion: (n,), the largest of the kinds', and half of the history's on top. places: (k,)
             positions in `detections` of possible missing objects; place_scores: (k,) decades;
             place_values: (k,) in [0, 1], falling.
@@ -116,6 +119,12 @@ class LabelAudit:
             )
         return past
 
+    def _past_numbers(self, name):
+        """(n,): a column of the history, NaN where it says nothing."""
+        past = self._past or [{}] * len(self.truth)
+        values = [entry.get(f"history_{name}") for entry in past]
+        return np.array([np.nan if value is None else value for value in values], "float64")
+
     def _score(self):
         evidence, counted = self._evidence, ~self.truth.ignored
         has = evidence.owner >= 0
@@ -125,8 +134,13 @@ class LabelAudit:
         self.scores["missing"] = np.zeros(len(self.truth))
         twice = confidence.exact_duplicates(self.truth, evidence) & counted
         self.scores["duplicate"][twice] = np.maximum(self.scores["duplicate"][twice], CERTAIN)
-        found = [past.get("history_found", np.nan) for past in self._past or [{}] * len(counted)]
-        self.history = history_scores(np.array(found, "float64"), counted)
+        self.history = history_scores(self._past_numbers("found"), counted)
+        self.mean_losses = mean_losses(
+            self._past_numbers("mean_error"),
+            self._past_numbers("mean_score"),
+            self._past_numbers("epochs") > 0,
+        )
+        self.loss_scores = loss_scores(self.mean_losses, counted)
         self.suspicion = np.max(list(self.scores.values()), axis=0) + HISTORY_WEIGHT * self.history
         self._suspected = names_of(self.scores, evidence.errors, sure)
         self.places, self.place_values = uncovered(self.detections, evidence)
@@ -194,7 +208,13 @@ class LabelAudit:
         change = cut(change, truth.images[truth.image[i]])
         scores = {f"suspicion_{kind}": float(self.scores[kind][i]) for kind in KINDS}
         if self._past is not None:
-            scores |= {"suspicion_history": float(self.history[i])} | self._past[i]
+            loss = float(self.mean_losses[i])
+            scores |= {
+                "suspicion_history": float(self.history[i]),
+                "suspicion_loss": float(self.loss_scores[i]),
+                **self._past[i],
+                "history_mean_loss": loss if np.isfinite(loss) else None,
+            }
         row.extra |= scores | self._correction(change, row, probability)
         row.extra["position"] = int(truth.position[i])
         return row
@@ -287,7 +307,9 @@ class LabelAudit:
         as it should be, by the detection. probability: how likely the proposal brings the label
         nearer to the truth. applied: whether that is enough to make the correction; correction:
         the proposal if it is applied, else None. position: place of the annotation in the file.
-        With a history: suspicion_history, and its columns as history_mean_error and so on.
+        With a history: suspicion_history, and its columns as history_mean_error and so on; the loss
+        of each box over the epochs as history_mean_loss, and its decades as suspicion_loss, which
+        do not count in the suspicion.
         """
         return [{"rank": row["rank"]} | dict(row) for row in self.rows]
 

@@ -20,6 +20,7 @@ SURE = 0.3  # score from which on the own detection says that there is an object
 # misses one object in twenty altogether does not make those boxes the worst of the set.
 MOST_DECADES = 2.0
 HISTORY_WEIGHT = 0.5  # decades that a decade of the training history adds to the suspicion
+LEAST_SCORE = 1e-3  # a mean score of 0 would cost infinitely much
 NEAR_IOU = 0.5  # two annotations that overlap by less are two objects
 
 
@@ -73,6 +74,26 @@ def history_scores(found, counted):
     known = counted & np.isfinite(found)
     scores = np.zeros(len(found))
     scores[known] = surprise(1.0 - found[known])
+    return scores
+
+
+def mean_losses(error, score, seen):
+    """(n,): each box's loss, averaged over the epochs; NaN where the run did not see it.
+
+    Its two halves are those of a training: the box error, and -ln of the score of the right class.
+    error, score: (n,) means over the epochs, NaN where no location ever answered for the box: that
+    is as bad as the worst. seen: bool (n,).
+    """
+    losses = error - np.log(np.maximum(score, LEAST_SCORE))
+    worst = np.nanmax(losses) if np.isfinite(losses).any() else 0.0
+    return np.where(seen, np.where(np.isfinite(losses), losses, worst), np.nan)
+
+
+def loss_scores(losses, counted):
+    """Decades (n,) of boxes whose loss stayed high; 0 where that is unknown or not counted."""
+    known = counted & np.isfinite(losses)
+    scores = np.zeros(len(losses))
+    scores[known] = surprise(losses[known])
     return scores
 
 

@@ -89,6 +89,8 @@ def trained(args):
 
 def rankings_of(plain, audit):
     """{method: (n,)}, high is suspicious, of audits without and with a history."""
+    from boxloss.audit.scores import HISTORY_WEIGHT
+
     rows = {row["position"]: row for row in audit.rows if row["position"] is not None}
 
     def column(name, without):
@@ -102,10 +104,17 @@ def rankings_of(plain, audit):
         "mean error alone": np.where(np.isnan(error), np.nanmax(error), error),
         "1 - found alone": 1 - column("history_found", 1.0),
         "1 - mean score alone": 1 - column("history_mean_score", 0.0),
+        "mean loss alone": np.nan_to_num(audit.mean_losses, nan=0.0),
         "forgotten alone": column("history_forgotten", 0.0),
     }
     alone = {name: np.where(seen, values, values.min()) for name, values in alone.items()}
-    return {"audit": plain.suspicion, "audit and history": audit.suspicion, **alone}
+    with_loss = plain.suspicion + HISTORY_WEIGHT * audit.loss_scores
+    return {
+        "audit": plain.suspicion,
+        "audit and history": audit.suspicion,
+        "audit and mean loss": with_loss,
+        **alone,
+    }
 
 
 def _told(measured):
