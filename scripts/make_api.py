@@ -62,9 +62,12 @@ def markdown(docstring):
         else:
             if line.strip():
                 items = None
-            starts = line.startswith("    ") and lines and lines[-1].strip()
-            if starts and not lines[-1].startswith("    "):
-                lines.append("")
+            before = lines[-1] if lines else ""
+            if line.startswith("    ") and before.strip() and not before.startswith("    "):
+                if before.endswith(":"):
+                    lines.append("")  # an example
+                else:
+                    line = line.strip()  # the sentence goes on
             lines.append(line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

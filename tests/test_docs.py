@@ -75,10 +75,12 @@ def test_the_interface_is_that_of_the_docstrings():
 def test_sections_of_a_docstring_become_lists():
     module = runpy.run_path(str(ROOT / "scripts" / "make_api.py"))
     docstring = (
-        "What.\n\nArgs:\n    a, b: two\n        lines.\n    c: one.\n\nReturns: d.\n    x = 1"
+        "What.\n\nArgs:\n    a, b: two\n        lines.\n    c: one.\n\n"
+        "path: a file,\n    which is\n    written. Say:\n    x = 1"
     )
     expected = (
-        "What.\n\n**Args**\n\n- `a`, `b`: two\n  lines.\n- `c`: one.\n\nReturns: d.\n\n    x = 1"
+        "What.\n\n**Args**\n\n- `a`, `b`: two\n  lines.\n- `c`: one.\n\n"
+        "path: a file,\nwhich is\nwritten. Say:\n\n    x = 1"
     )
     assert module["markdown"](docstring) == expected
 
