@@ -104,7 +104,7 @@ def test_more_images_take_fewer_passes_and_more_steps():
 def test_a_large_square_and_pretrained_weights_take_fewer_epochs():
     plain = chosen().epochs
     assert chosen(small=0.016).epochs == plain / 2
-    assert chosen(flags={"weights": "a.keras"}).epochs == 0.75 * plain
+    assert chosen(flags={"weights": "a.keras"}).epochs == 0.5 * plain
 
 
 @pytest.mark.parametrize("preset, factor", [("quick", 0.25), ("standard", 1), ("long", 3)])
@@ -115,7 +115,7 @@ def test_a_preset_is_a_multiple_of_the_epochs(preset, factor):
 def test_a_pretrained_backbone_is_taken_where_its_weights_are_on_this_machine():
     recipe = recommend(statistics(), pretrained=LITE0)
     assert (recipe.options.backbone, recipe.options.pretrained) == (*LITE0, "imagenet")
-    assert recipe.options.epochs == 0.75 * chosen().epochs
+    assert recipe.options.epochs == 0.5 * chosen().epochs
     (line,) = [line for line in recipe.lines() if "--backbone " in line]
     assert line.startswith("  --backbone efficientnet_lite0: ") and "nothing is downloaded" in line
 
@@ -141,7 +141,7 @@ def test_a_network_that_is_given_is_not_changed(flags, backbone, pretrained):
     recipe = recommend(statistics(), given=flags, pretrained=LITE0)
     assert (recipe.options.backbone, recipe.options.pretrained) == (backbone, pretrained)
     assert not {"size", "backbone", "pretrained", "weights"} & recipe.reasons.keys()
-    factor = 1 if pretrained == "none" else 0.75
+    factor = 1 if pretrained == "none" else 0.5
     assert recipe.options.epochs == factor * chosen().epochs
 
 

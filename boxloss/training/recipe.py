@@ -18,7 +18,7 @@ FIRST_SIDE, LAST_SIDE, STEP = 320, 640, 32  # pixels of the square
 WANTED_PIXELS = 16  # of the small boxes: two strides of the finest level
 EPOCHS, EPOCHS_IMAGES = 60, 200  # so many epochs for so many images at FIRST_SIDE
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 200
-PRETRAINED_EPOCHS = 0.75  # a backbone that has seen pictures before needs fewer
+PRETRAINED_EPOCHS = 0.5  # a backbone that has seen pictures before needs fewer
 # How a pretrained backbone is trained on.
 TRANSFER = {
     "backbone_rate": 0.25,
