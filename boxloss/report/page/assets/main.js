@@ -61,7 +61,8 @@ function labelsHeading() {
   const here = rows.filter(isTrue).length;
   const found = PAGE.audit ?? { wrong: here, places: rows.length - here, labels: null };
   const of = found.labels === null ? "" : ` of ${grouped(found.labels)}`;
-  const places = found.places ? `; at ${grouped(found.places)} places a label is missing` : "";
+  const where = `${grouped(found.places)} ${found.places === 1 ? "place" : "places"}`;
+  const places = found.places ? `; at ${where} a label seems to be missing` : "";
   return `${grouped(found.wrong)}${of} labels look wrong${places}.`;
 }
 
