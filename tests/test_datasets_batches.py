@@ -63,7 +63,7 @@ def test_images_are_letterboxed_and_padding_is_minus_one(dataset, cache_bytes):
             assert not y["ignore"][i, count:].any()
             assert (y["ignore"][i, :count] == (i in (3, 4))).all()
         assert y["index"].tolist() == list(range(10))
-    kept = sum(image.nbytes for image in batches._cache.values())
+    kept = sum(image.nbytes for image in batches._cache.images.values())
     assert kept <= cache_bytes and (kept > 0) == (cache_bytes > 0)
 
 

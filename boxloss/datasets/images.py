@@ -46,11 +46,51 @@ def read_image(path: PathLike) -> np.ndarray:
         raise BadImageError(error.rule, error.received, path) from None
 
 
-def decode(data):
-    """The picture in the bytes `data`; raises BadImageError."""
+def read_fitted(path, size):
+    """(the picture at `path` scaled as `fit` does, its width, its height); raises as `read_image`.
+
+    A JPEG of at least twice the size is decoded at a half, a quarter or an eighth, which takes half
+    of the time or less. Its pixels are then means over blocks, as those of `fit` are, and differ
+    from them by a few levels; where it lies in the square does not change.
+    """
+    try:
+        with open_image(path) as file:
+            data = file.read()
+        header = read_header(io.BytesIO(data))
+        width, height = header.width, header.height
+        scale = min(size / width, size / height)
+        divisor = 1
+        if header.format == "JPEG":
+            divisor = next((n for n in (8, 4, 2) if n * scale <= 1), 1)
+        if divisor == 1:
+            return fit(decode(data, header), size), width, height
+        image = decode(data, header, divisor)
+        # A side that is no multiple of the divisor ends in a pixel that is only partly picture.
+        return (
+            resize(image, scale * divisor, area=True)[
+                : _scaled(height, scale), : _scaled(width, scale)
+            ],
+            width,
+            height,
+        )
+    except BadImageError as error:
+        raise BadImageError(error.rule, error.received, path) from None
+
+
+def decode(data, header=None, divisor=1):
+    """The picture in the bytes `data`; raises BadImageError.
+
+    header: of the same bytes, where it is known. divisor: 2, 4 or 8 gives a JPEG at this part of
+    its size, rounded up.
+    """
     cv2 = opencv()
-    header = read_header(io.BytesIO(data))
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    header = header or read_header(io.BytesIO(data))
+    reduced = {
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }
+    flags = reduced.get(divisor, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -60,7 +100,7 @@ def decode(data):
             "be decodable", f"a {header.format} of {len(data)} bytes that OpenCV refuses"
         )
     image = upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), header.orientation)
-    if image.shape[:2] != (header.height, header.width):
+    if image.shape[:2] != (-(-header.height // divisor), -(-header.width // divisor)):
         raise BadImageError(
             "have the size that its header says",
             f"{image.shape[1]} x {image.shape[0]}, header {header.width} x {header.height}",
