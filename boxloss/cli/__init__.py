@@ -14,7 +14,7 @@ import os
 import sys
 
 import boxloss
-from boxloss.cli import screen, tuning
+from boxloss.cli import processes, screen, tuning
 
 COMMANDS = (
     "make-synthetic",
@@ -140,12 +140,21 @@ def run_module(prog, module, argv=None, trains=False):
     if trains:
         tuning.for_training()
     args = parser_of(prog, module).parse_args(argv)
+    return processes.leave(_status(prog, module, args))
+
+
+def _status(prog, module, args):
+    """The exit status of a command, after its result is printed."""
     try:
         with screen.held():
             result = _run(prog, module, args)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
+    except SystemExit as end:
+        if not processes.JOINED:
+            raise
+        return end.code
     if result is None:
         return 2
     print_object(result)

@@ -18,11 +18,20 @@ import warnings
 
 KEEPER = """
 import sys
-kept = b""
+mark, fatal = sys.argv[1].encode(), sys.argv[2].encode()
+kept = last = b""
 while piece := sys.stdin.buffer.raw.read(65536):
-    kept = (kept + piece)[-65536:]
-sys.stderr.buffer.write(kept)
+    kept = kept + piece
+    if mark in kept:
+        before, _, rest = kept.partition(mark)
+        last, _, after = rest.partition(b"\\n")
+        kept = before + after
+    kept = kept[-65536:]
+sys.stderr.buffer.write(last + b"\\n" if last and fatal in kept else kept)
 """
+# What comes before the line that is shown in place of all if JAX ends this process, and JAX's words
+# in that case: no exception is raised, C++ calls abort().
+MARK, FATAL = "boxloss' last line: ", "JAX distributed service detected fatal errors"
 PACKAGE = str(pathlib.Path(__file__).parents[1])
 
 
@@ -64,7 +73,9 @@ def held():
     old, kept = sys.stderr, os.dup(2)
     # A session of its own: Ctrl-C in the terminal is for this process only.
     keeper = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", KEEPER], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-I", "-S", "-c", KEEPER, MARK, FATAL],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
     )
     os.dup2(keeper.stdin.fileno(), 2)
     keeper.stdin.close()
@@ -85,6 +96,27 @@ def held():
         os.close(kept)
         with contextlib.suppress(subprocess.TimeoutExpired):  # a child of ours may hold the pipe
             keeper.wait(timeout=5)
+
+
+@contextlib.contextmanager
+def prints_held():
+    """Hold back what C++ code prints to stdout: one JSON object belongs there."""
+    if not isinstance(sys.stderr, Screen):
+        yield
+        return
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def set_last_line(line):
+    """Show `line` alone, and not what was held back, if JAX ends this process for another's end."""
+    if isinstance(sys.stderr, Screen):
+        os.write(2, f"{MARK}{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def _is_own_screen():

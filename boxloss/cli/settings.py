@@ -6,6 +6,7 @@ import sys
 
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
+from boxloss.cli.processes import process_flags
 from boxloss.detector import BACKBONES, available_backbones
 from boxloss.training import Options
 from boxloss.training.recipe import PRESETS, recommend
@@ -69,6 +70,9 @@ def _training_arguments(group):
     setting(group, "--patience", "stop after so many evaluations without a better AP; 0 is never")
     setting(group, "--seed", "of weights, order and augmentation")
     setting(group, "--devices", "of this machine that share each batch")
+    process_flags(group)
+    setting(group, "--cache", "where images stay that were read: ram, disk (in files) or none")
+    setting(group, "--cache-megabytes", "as much of them as stays; the others are read again")
     group.add_argument(
         "--backend",
         choices=BACKENDS,

@@ -1,6 +1,8 @@
 """`boxloss train`: a detector from a folder of images and its annotations."""
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 
@@ -8,6 +10,7 @@ from boxloss import training
 from boxloss.cli.choices import setting
 from boxloss.cli.inputs import reading_flags
 from boxloss.cli.out import out_flags
+from boxloss.cli.processes import joined
 from boxloss.cli.run_pictures import before_fit, show_classes, write_pictures
 from boxloss.cli.settings import (
     given_settings,
@@ -214,6 +217,11 @@ def run(args):
     clock = Clock()
     # Importing a backend takes seconds: what can be wrong without one is looked at before.
     given = given_settings(args)
+    with joined(args, given) as first:
+        return _run(args, given, clock) if first else _run_beside(args, given, clock)
+
+
+def _run(args, given, clock):
     train_set, validation_set = load_sets(args)
     check_backend(args.backend)
     with output(args.out, overwrite=args.overwrite):
@@ -232,8 +240,28 @@ def run(args):
     return metrics
 
 
+def _run_beside(args, given, clock):
+    """The part of a process that is not the first: it writes nothing and says nothing."""
+    args.quiet = True
+    with contextlib.redirect_stderr(io.StringIO()):
+        train_set, validation_set = load_sets(args)
+    options = _settings(args, given, train_set, validation_set)
+    _train(args, train_set, validation_set, options, clock, beside=True)
+    return {"process": args.process_id}
+
+
 def _settings(args, given, train_set, validation_set):
     """The `Options` of the run: what is given, and of a new run what the data suggest."""
+    from boxloss.training import processes
+
+    # The first process decides for all: it alone need see --out.
+    decided = processes.of_first(
+        lambda: _own_settings(args, given, train_set, validation_set).as_dict()
+    )
+    return training.Options(**decided)
+
+
+def _own_settings(args, given, train_set, validation_set):
     if args.resume and (args.out / CHECKPOINT).exists():
         return settings_before(given, args.out / "config.json")
     options = settings_of(given, args.preset, train_set, validation_set)
@@ -242,8 +270,8 @@ def _settings(args, given, train_set, validation_set):
     return options
 
 
-def _train(args, train_set, validation_set, options, clock):
-    if args.resume and not (args.out / CHECKPOINT).exists():
+def _train(args, train_set, validation_set, options, clock, beside=False):
+    if args.resume and not args.quiet and not (args.out / CHECKPOINT).exists():
         print(f"{args.out}: no checkpoint yet, the run begins at its start", file=sys.stderr)
     try:
         return training.train(
@@ -255,7 +283,7 @@ def _train(args, train_set, validation_set, options, clock):
             verbose=0 if args.quiet else "auto",
             clock=clock,
             data=data_of(args),
-            before_fit=before_fit(args.out),
+            before_fit=None if beside else before_fit(args.out),
         )
     except training.Interrupted:
         print(f"{args.out}: saved; the same command with --resume goes on", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The whole state of a run in one file: weights, optimizer, metrics, position, histories."""
 
+import io
 import json
 import zipfile
 
@@ -27,10 +28,14 @@ def save(path, model, position, tables):
         np.savez(file, **arrays)
 
 
-def read(path):
-    """(position, tables, values) of a file that `save` wrote; ValueError for any other."""
+def read(path, content=None):
+    """(position, tables, values) of a file that `save` wrote; ValueError for any other.
+
+    content: its bytes, where another process has read them.
+    """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        source = path if content is None else io.BytesIO(content)
+        with np.load(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         position = json.loads(arrays.pop("position").tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

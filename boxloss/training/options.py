@@ -59,6 +59,8 @@ class Options:
     mixed_precision: bool = False
     deterministic: bool = False
     devices: int = 1
+    cache: str = "ram"
+    cache_megabytes: int = 512
     profile: bool = False
     tensorboard: bool = False
     seed: int = 0
@@ -66,6 +68,8 @@ class Options:
     def __post_init__(self):
         self._choose_network()
         checks.one_of("optimizer", self.optimizer, ("adam", "adamw"))
+        checks.one_of("cache", self.cache, ("ram", "disk", "none"))
+        checks.non_negative("cache_megabytes", self.cache_megabytes)
         for name in ("epochs", "batch_size", "image_size", "devices"):
             checks.count(name, getattr(self, name))
         if self.batch_size % self.devices:

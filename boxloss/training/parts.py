@@ -23,23 +23,26 @@ class RemainingBatches(keras.utils.PyDataset):
 class EvenBatches(RemainingBatches):
     """The batches for several devices: each cut to a multiple of `devices` images.
 
+    process, processes: which of how many processes this is; each makes the images of its own
+    devices only.
+
     A replica without an image has no loss, and Keras averages over replicas: an uneven batch would
     weigh the images of the smaller part more. So at most `devices` - 1 images per epoch are left
     out, other ones in each epoch, as the order is drawn anew.
     """
 
-    def __init__(self, batches, first, devices):
+    def __init__(self, batches, first, devices, process=0, processes=1):
         super().__init__(batches, first)
-        self.devices = devices
+        self.devices, self.process, self.processes = devices, process, processes
 
     def __len__(self):
         left = len(self.batches.dataset.records) % self.batches.batch_size
         return super().__len__() - (0 < left < self.devices)
 
     def __getitem__(self, index):
-        x, y = super().__getitem__(index)
-        count = len(x) - len(x) % self.devices
-        y = {name: value[:count] for name, value in y.items()}
+        positions = self.batches.positions(index + self.first)
+        share = (len(positions) - len(positions) % self.devices) // self.processes
+        x, y = self.batches.batch(positions[self.process * share :][:share])
         # Keras averages the first batch over the devices to learn its shapes, and cannot average
         # bool.
-        return x[:count], y | {"ignore": y["ignore"].astype("float32")}
+        return x, y | {"ignore": y["ignore"].astype("float32")}

@@ -12,7 +12,7 @@ from boxloss import evaluation
 from boxloss.evaluation.box_statistics import BoxHistory
 from boxloss.files import write_atomically, write_csv
 from boxloss.tensors import ops
-from boxloss.training import checkpoint
+from boxloss.training import checkpoint, processes
 from boxloss.training.estimate import duration
 from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
@@ -58,13 +58,20 @@ class Progress(keras.callbacks.Callback):
         self._pending = None
         self.step_seconds = []  # from the beginning of a step to that of the next
         self._began = None
-        self.tensorboard = tensorboard_writer(run / "tensorboard") if options.tensorboard else None
+        self.writes = processes.is_first()  # of several processes one writes the run folder
+        self.copy = None
+        self.tensorboard = None
+        if options.tensorboard and self.writes:
+            self.tensorboard = tensorboard_writer(run / "tensorboard")
 
     # Position -------------------------------------------------------------------------------------
 
     def resume(self, path):
         """Continue from a checkpoint: the model is restored when its first epoch begins."""
-        position, tables, values = checkpoint.read(path)
+        content = None
+        if processes.count() > 1:
+            content = processes.bytes_of_first(path.read_bytes)
+        position, tables, values = checkpoint.read(path, content)
         self.history = position.pop("history")
         self.clock.add(position.pop("cpu_seconds"), position.pop("wall_seconds"))
         self.position = position
@@ -77,6 +84,8 @@ class Progress(keras.callbacks.Callback):
         self.first_step = position["step"]
 
     def save(self):
+        if not self.writes:
+            return
         cpu, wall = self.clock.read()
         position = self.position | {
             "history": self.history,
@@ -97,12 +106,15 @@ class Progress(keras.callbacks.Callback):
         """Write model.keras anew, with the averaged weights of the last checkpoint."""
         if self._pending is not None:  # a run that is over: no epoch has restored it
             checkpoint.restore(self._pending[0], model, self._pending[1])
-        with AveragedWeights(model):
-            save_detector(model.detector, self.run / "model.keras")
+        with AveragedWeights(model, self.copy) as detector:
+            save_detector(detector, self.run / "model.keras")
 
     # Keras' calls ---------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
+        if processes.count() > 1 and self.copy is None:
+            self.copy = detector_of_this_process(self.model.detector)
+
         def remember(number, frame):
             if self.interrupt:
                 raise KeyboardInterrupt
@@ -173,7 +185,8 @@ class Progress(keras.callbacks.Callback):
             self.tensorboard.flush()
         self.position |= {"epoch": epoch + 1, "step": 0}
         self.first_step = 0
-        self._write_histories()
+        if self.writes:
+            self._write_histories()
         self.save()
         if self.interrupt and epoch + 1 < self.options.epochs:
             raise Interrupted
@@ -187,29 +200,25 @@ class Progress(keras.callbacks.Callback):
             return
         # The average of the last weights is a better detector than any of them: near the end they
         # circle around a minimum, and their mean lies inside (Polyak & Juditsky 1992).
-        with AveragedWeights(self.model):
-            detector = self.model.detector
+        with AveragedWeights(self.model, self.copy) as detector:
             results = results_of(detector, self.validation)
             metrics = evaluation.coco_metrics(self.validation, results)
             logs |= {f"val_{k}": math.nan if v is None else v for k, v in metrics.items()}
-            save_detector(detector, self.run / "last.keras")
+            self._save_detector(detector, "last.keras")
             found, best = metrics["AP"] or 0.0, self.position["best"]
             # The later of two equal ones: on small sets AP is 0 for many epochs, and the first
             # model would stay the best of them.
             if best is None or found >= best:
                 self.position |= {"best": found, "worse": 0}
-                save_detector(detector, self.run / "model.keras")
+                self._save_detector(detector, "model.keras")
             else:
                 self.position["worse"] += 1
         ap50 = metrics["AP50"] or 0.0
-        print(
-            f"epoch {epoch + 1}: validation AP {found:.3f}, AP50 {ap50:.3f}"
-            + ("" if self.position["worse"] else " (best)")
-            + self._time_left(epoch + 1),
-            file=sys.stderr,
-        )
+        best = "" if self.position["worse"] else " (best)"
+        line = f"epoch {epoch + 1}: validation AP {found:.3f}, AP50 {ap50:.3f}{best}"
+        self._say(line + self._time_left(epoch + 1))
         if self.patience_is_over():
-            print(f"no better AP in {self.options.patience} evaluations: stop", file=sys.stderr)
+            self._say(f"no better AP in {self.options.patience} evaluations: stop")
             self.model.stop_training = True
 
     def _time_left(self, epochs):
@@ -220,6 +229,14 @@ class Progress(keras.callbacks.Callback):
         first, now = self.history[0], self.clock.read()[1]
         pace = (now - first["wall_seconds"]) / (epochs - first["epoch"] - 1)
         return f"; {duration(pace * (self.options.epochs - epochs))} left"
+
+    def _say(self, line):
+        if self.writes:
+            print(line, file=sys.stderr)
+
+    def _save_detector(self, detector, name):
+        if self.writes:
+            save_detector(detector, self.run / name)
 
     def patience_is_over(self):
         return bool(self.options.patience) and self.position["worse"] >= self.options.patience
@@ -276,23 +293,44 @@ def tensorboard_writer(folder):
 
 
 class AveragedWeights:
-    """Within the block the model has the moving averages of its weights."""
+    """Within the block the detector that it gives has the moving averages of its weights.
 
-    def __init__(self, model):
-        self.model = model
+    It is the model's own, or `copy`: of several processes each has one, which it can use without
+    the others.
+    """
+
+    def __init__(self, model, copy=None):
+        self.model, self.copy = model, copy
+        self.raw = []
 
     def __enter__(self):
-        variables = self.model.trainable_variables
-        self.raw = [ops.numpy_of(variable) for variable in variables]
         # Under float16 Keras wraps the optimizer to scale the loss.
         optimizer = self.model.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        for variable, value in zip(variables, optimizer.averages(), strict=True):
+        averages = getattr(optimizer, "inner_optimizer", optimizer).averages()
+        variables = self.model.trainable_variables
+        if self.copy is not None:
+            values = {id(v): value for v, value in zip(variables, averages, strict=True)}
+            shared = self.model.detector.variables
+            for variable, source in zip(self.copy.variables, shared, strict=True):
+                value = values.get(id(source))
+                variable.assign(ops.numpy_of(source) if value is None else value)
+            return self.copy
+        self.raw = [ops.numpy_of(variable) for variable in variables]
+        for variable, value in zip(variables, averages, strict=True):
             variable.assign(value)
+        return self.model.detector
 
     def __exit__(self, *error):
+        if not self.raw:
+            return
         for variable, value in zip(self.model.trainable_variables, self.raw, strict=True):
             variable.assign(value)
+
+
+def detector_of_this_process(detector):
+    """A detector of the same shape on a device of this process alone."""
+    with processes.alone():
+        return type(detector).from_config(detector.get_config())
 
 
 def save_detector(detector, path):

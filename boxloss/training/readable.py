@@ -4,6 +4,7 @@ from boxloss import datasets
 from boxloss.detector.inference import VOTERS_SCORE
 from boxloss.evaluation.results import coco_results
 from boxloss.files import one_line
+from boxloss.training import processes
 
 MOST_UNREADABLE = 0.05  # of the images of a set; single broken files are usual
 
@@ -19,17 +20,28 @@ def check_readable(argument, names, count):
         )
 
 
-def results_of(detector, dataset):
+def results_of(detector, dataset, **how):
     """COCO results of all images of a validation set; ValueError where they cannot be read.
 
-    Down to the lowest score that counts anywhere: COCO's metrics look at every rank.
+    Down to the lowest score that counts anywhere: COCO's metrics look at every rank. how: `tile`
+    and `overlap` of `Detector.predict`. Each of
+    several processes predicts its share; all of them get the results of all.
     """
+    if processes.count() > 1:
+        own = dataset.subset(processes.share(dataset.records))
+        with processes.alone():
+            parts = processes.gathered(_results_of(detector, own, how))
+        return [result for part in parts for result in part]
+    return _results_of(detector, dataset, how)
+
+
+def _results_of(detector, dataset, how):
     read = 0
 
     def predict(images):
         nonlocal read
         read += len(images)
-        return detector.predict(images, score_threshold=VOTERS_SCORE)
+        return detector.predict(images, score_threshold=VOTERS_SCORE, **how)
 
     results = coco_results(dataset, predict)
     if read < len(dataset.records):

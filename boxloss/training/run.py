@@ -1,14 +1,18 @@
 """One training run, from data sets to a run folder."""
 
+import contextlib
+import pathlib
 import sys
+import tempfile
 
 import keras
 
 from boxloss import datasets, evaluation
-from boxloss.detector import Detector, start_from_pretrained
+from boxloss.detector import Detector, load_detector, start_from_pretrained
 from boxloss.files import output, read_object, write_json
 from boxloss.losses import mining
-from boxloss.training import devices
+from boxloss.tensors import ops
+from boxloss.training import devices, processes
 from boxloss.training.bar import Bar
 from boxloss.training.clock import Clock
 from boxloss.training.criterion import Criterion, box_loss, measuring_loss
@@ -48,16 +52,27 @@ def train(
     where the sets came from, for config.json. before_fit: a function that gets the
     `datasets.Batches` before the first step, to draw them.
 
+    In one of several processes (`processes.join`) all of them call it with the same arguments, and
+    the first alone writes to `out`.
+
     Raises ValueError for an unusable folder or data, `NonFiniteLoss` when the loss is no number,
-    and `Interrupted` after Ctrl-C was pressed and the state saved.
+    `ProcessLost` where another process has ended, and `Interrupted` after Ctrl-C was pressed and
+    the state saved.
     """
     clock = clock or Clock()
-    with output(out) as folder:
-        out = prepare_folder(out, resume)
+    out = pathlib.Path(out)
+    first = processes.is_first()
+    with (
+        output(out) if first else contextlib.nullcontext() as folder,
+        processes.losses_named(out / CHECKPOINT),
+    ):
         check_data(train_set, validation_set)
-        if resume and (out / CHECKPOINT).exists():
-            check_resumed(out, config_of(train_set, validation_set, options))
-        folder.check_names(RUN_FILES)
+        processes.check_same(train_set, validation_set)
+        if first:
+            out = prepare_folder(out, resume)
+            if resume and (out / CHECKPOINT).exists():
+                check_resumed(out, config_of(train_set, validation_set, options))
+            folder.check_names(RUN_FILES)
         keras.utils.set_random_seed(options.seed)
         if options.deterministic:
             make_deterministic()
@@ -69,8 +84,8 @@ def train(
             )
 
 
-def _train(train_set, validation_set, options, out, resume, verbose, clock, data, before_fit):
-    resume = resume and (out / CHECKPOINT).exists()
+def _train(train_set, validation_set, options, out, resuming, verbose, clock, data, before_fit):
+    resume = processes.of_first(lambda: resuming and (out / CHECKPOINT).exists())
     # A checkpoint holds every weight: what the run began with need not be there any more.
     first_weights = read_object(out / "config.json").get("pretrained_from") if resume else None
     model = build(train_set, options, load=not resume)
@@ -82,14 +97,17 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
         shuffle=True,
         seed=options.seed,
         mosaic_epochs=options.mosaic_epochs,
+        cache=options.cache,
+        cache_bytes=options.cache_megabytes * 2**20,
     )
-    steps = len(batches if options.devices == 1 else EvenBatches(batches, 0, options.devices))
+    steps = len(_shared(batches, 0, options.devices))
     progress = Progress(out, options, train_set, validation_set, steps, clock, batches.unreadable)
     if resume:
         progress.resume(out / CHECKPOINT)
-    config = config_of(train_set, validation_set, options)
-    config |= {"pretrained_from": first_weights or model.pretrained_from}
-    write_json(out / "config.json", config if data is None else config | {"data": data})
+    if progress.writes:
+        config = config_of(train_set, validation_set, options)
+        config |= {"pretrained_from": first_weights or model.pretrained_from}
+        write_json(out / "config.json", config if data is None else config | {"data": data})
     try:
         if before_fit is not None:
             before_fit(batches)
@@ -105,8 +123,10 @@ def _train(train_set, validation_set, options, out, resume, verbose, clock, data
     if options.profile:
         from boxloss.training.profile import profile
 
-        metrics["profile"] = profile(model, batches, progress.step_seconds)
-        write_json(out / "metrics.json", metrics)
+        shared = _shared(batches, 0, options.devices)
+        metrics["profile"] = profile(model, shared, progress.step_seconds)
+        if progress.writes:
+            write_json(out / "metrics.json", metrics)
     return metrics
 
 
@@ -146,7 +166,9 @@ def build(train_set, options, load=True):
     boxes = sum(len(record) for record in train_set.records)
     model = TrainingModel(detector, criterion, len(train_set.records), hardest, boxes)
     steps = options.epochs * -(-len(train_set.records) // options.batch_size)
-    adam = FlatAdam if options.devices == 1 else ReplicatedAdam
+    # On JAX a step is one program over all devices: nothing has copies.
+    copies = options.devices > 1 and ops.backend() != "jax"
+    adam = ReplicatedAdam if copies else FlatAdam
     optimizer = adam(
         options.learning_rate,
         weight_decay=options.weight_decay if options.optimizer == "adamw" else 0.0,
@@ -169,29 +191,54 @@ def fit(model, batches, progress, options, verbose):
         return
     callbacks = [Bar(progress), progress] if verbose else [progress]
     common = {"callbacks": callbacks, "shuffle": False, "verbose": 0}
-    devices = options.devices
     try:
         # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
         if progress.position["step"]:
-            done = progress.position["step"]
-            rest = (
-                RemainingBatches(batches, done)
-                if devices == 1
-                else EvenBatches(batches, done, devices)
-            )
+            rest = _shared(batches, progress.position["step"], options.devices)
             model.fit(rest, initial_epoch=first, epochs=first + 1, **common)
             first += 1
             batches.epoch = first
         if first < options.epochs and not model.stop_training:
-            whole = batches if devices == 1 else EvenBatches(batches, 0, devices)
+            whole = _shared(batches, 0, options.devices)
             model.fit(whole, initial_epoch=first, epochs=options.epochs, **common)
     finally:
         progress.release()
 
 
+def _shared(batches, first, count):
+    """What `fit` gets: the batches from `first` on, for `count` devices of all processes."""
+    if count > 1:
+        return EvenBatches(batches, first, count, processes.index(), processes.count())
+    return RemainingBatches(batches, first) if first else batches
+
+
 def finish(model, out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
-    train_set, detector = batches.dataset, model.detector
+    train_set = batches.dataset
+    detector = best_detector(model, out, progress)
+    loss = measuring_loss(options.loss, options.loss_args, options.image_size)
+    metrics, _ = evaluate(detector, validation_set, out, loss)
+    cpu, wall = progress.clock.read()
+    metrics |= {
+        "cpu_seconds": round(cpu, 1),
+        "wall_seconds": round(wall, 1),
+        "n_images": len(train_set.records),
+        "n_boxes": sum(len(record) for record in train_set.records),
+        "dropped": train_set.dropped,
+        "unreadable": sum(processes.gathered(len(batches.unreadable))),
+        "epochs": len(progress.history),
+    }
+    if progress.writes:
+        write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+def best_detector(model, out, progress):
+    """The detector with the weights of `model.keras`."""
+    if processes.count() > 1:
+        content = processes.bytes_of_first((out / "model.keras").read_bytes)
+        return _detector_of_bytes(content)
+    detector = model.detector
     try:
         detector.load_weights(out / "model.keras")
     except Exception as error:  # h5py and Keras raise whatever they meet in a broken file
@@ -202,25 +249,26 @@ def finish(model, out, validation_set, options, progress, batches):
         )
         progress.rewrite_best(model)
         detector.load_weights(out / "model.keras")
-    loss = measuring_loss(options.loss, options.loss_args, options.image_size)
-    metrics, _ = evaluate(detector, validation_set, out, loss)
-    cpu, wall = progress.clock.read()
-    metrics |= {
-        "cpu_seconds": round(cpu, 1),
-        "wall_seconds": round(wall, 1),
-        "n_images": len(train_set.records),
-        "n_boxes": sum(len(record) for record in train_set.records),
-        "dropped": train_set.dropped,
-        "unreadable": len(batches.unreadable),
-        "epochs": len(progress.history),
-    }
-    write_json(out / "metrics.json", metrics)
-    return metrics
+    return detector
 
 
-def evaluate(detector, dataset, out, loss="ciou"):
-    """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`."""
-    results = results_of(detector, dataset)
+def _detector_of_bytes(content):
+    """A detector of this process alone from the bytes of its file: no folder need be shared."""
+    with processes.alone(), tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return load_detector(path)
+
+
+def evaluate(detector, dataset, out, loss="ciou", **how):
+    """(COCO metrics, COCO results) of `dataset`; writes boxes.csv and detections.json to `out`.
+
+    how: `tile` and `overlap` of `Detector.predict`, for large images. Of several processes the
+    first alone writes; the others get no metrics.
+    """
+    results = results_of(detector, dataset, **how)
+    if not processes.is_first():
+        return {}, results
     # The results have the ids of this very set: pairing must not guess.
     truth = evaluation.Truth.of(dataset)
     found = evaluation.Detections.of(results, truth, pair_images="id", pair_classes="id")
