@@ -177,3 +177,40 @@ def test_a_finished_run_whose_model_broke_gets_it_back(tmp_path, capsys):
     assert status == 0 and "the last weights take its place" in told
     assert metrics["AP"] == pytest.approx(before["AP"], abs=1e-6)
     assert len((out / "model.keras").read_bytes()) == len(good)
+
+
+def test_predict_evaluate_and_explore_hand_the_tiles_to_the_detector(run, capsys, monkeypatch):
+    seen = []
+
+    def predict(self, images, **how):
+        seen.append((how.get("tile"), how.get("overlap")))
+        box = np.array([[1, 2, 30, 40]], "float32")
+        one = {"boxes": box, "labels": np.zeros(1, "int64"), "scores": np.ones(1, "float32")}
+        return [one for _ in images]
+
+    monkeypatch.setattr(Detector, "predict", predict)
+    images, out = run.parent / "data" / "images", run.parent / "tiled"
+    tiled = ("--tile", 32, "--overlap", 0.3)
+    for words in (
+        ("predict", run, images, "--out", out, "--no-drawings", *tiled),
+        ("evaluate", run, "--out", out / "evaluation", *tiled),
+        ("explore", run, *tiled),
+    ):
+        seen.clear()
+        status, printed, told = call(capsys, *words)
+        assert status == 0, told
+        assert seen and set(seen) == {(32, 0.3)}
+    assert printed["page"] == str(run / "tiles" / "explorer" / "index.html")
+    assert (run / "tiles" / "boxes.csv").is_file() and not (run / "explorer").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "explore"])
+def test_tiles_need_a_detector(run, capsys, command):
+    truth = run.parent / "data" / "annotations.json"
+    words = ("--annotations", truth, "--detections", truth, "--out", run.parent / "x", "--tile", 9)
+    status, _, told = call(capsys, command, *words)
+    assert status == 2
+    assert told == (
+        f"boxloss {command}: `--tile` must come with a run, whose detector is to look at the "
+        f"tiles. Received: tile=9, detections={str(truth)!r}\n"
+    )

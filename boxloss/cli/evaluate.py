@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import format_flag, run_file
+from boxloss.cli.inputs import format_flag, run_file, tile_flags, tiling_of
 from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
@@ -39,6 +39,7 @@ def add_arguments(parser):
     format_flag(parser)
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     loss_flag(parser, help="that measures the boxes (default: the run's)")
+    tile_flags(parser)
     out_flags(parser, "folder for what is written (default: RUN/evaluation)", required=False)
     parser.add_argument("--strict", action="store_true", help="stop at the first broken item")
     add_pairing(parser)
@@ -64,6 +65,11 @@ def run(args):
 def evaluate_results(args):
     """The metrics of a detector's results; no model is loaded."""
     check_loss(args.loss)
+    if args.tile is not None:
+        raise ValueError(
+            "`--tile` must come with a run, whose detector is to look at the tiles. "
+            f"Received: tile={args.tile!r}, detections={args.detections!r}"
+        )
     existing("annotations", args.annotations)
     existing("detections", args.detections)
     with open_out(args, ("metrics.json", "boxes.csv")):
@@ -108,18 +114,28 @@ def _evaluate_results(args):
 def evaluate_run(args):
     """The metrics of a run's detector on a data set."""
     check_loss(args.loss)
+    tiling = tiling_of(args)
     model = run_file(args.run / args.model)
     if args.images is not None:
         existing_folder("images", args.images)
         existing("annotations", args.annotations)
     out = args.out or inside_run(args.run, "evaluation")
     with open_out(args, FILES, out):
-        return _evaluate_run(args, model, out)
+        metrics = measure_run(args, model, out, tiling)
+        return _with_page(metrics, out)
 
 
-def _evaluate_run(args, model, out):
-    from boxloss import training
+def _with_page(metrics, out):
     from boxloss.cli.train import write_explorer
+
+    show_classes(metrics)
+    print(f"next: open {write_explorer(out)}", file=sys.stderr)
+    return metrics
+
+
+def measure_run(args, model, out, tiling):
+    """Write metrics and table of a run's detector to the folder `out`; the metrics."""
+    from boxloss import training
     from boxloss.detector import load_detector
     from boxloss.files import write_json
 
@@ -130,7 +146,7 @@ def _evaluate_run(args, model, out):
         name, arguments = args.loss, None
     loss = training.measuring_loss(name, arguments, detector.image_size)
     dataset = dataset_of(args, config, detector.class_names)
-    metrics, _ = training.evaluate(detector, dataset, out, loss)
+    metrics, _ = training.evaluate(detector, dataset, out, loss, **tiling)
     metrics |= {
         "n_images": len(dataset.records),
         "n_boxes": sum(len(record) for record in dataset.records),
@@ -141,8 +157,6 @@ def _evaluate_run(args, model, out):
         out / "config.json",
         {"loss": name, "class_names": detector.class_names, "images": str(dataset.root)},
     )
-    show_classes(metrics)
-    print(f"next: open {write_explorer(out)}", file=sys.stderr)
     return metrics
 
 

@@ -1,11 +1,12 @@
 """`boxloss explore`: the page of per-box errors, of a run or of any detector's results."""
 
+import argparse
 import pathlib
 import sys
 import time
 
 from boxloss.cli.choices import check_loss, loss_flag
-from boxloss.cli.inputs import run_file
+from boxloss.cli.inputs import run_file, tile_flags, tiling_of
 from boxloss.cli.out import inside_run, open_out, out_flags
 from boxloss.cli.pairing import (
     DETECTIONS_HELP,
@@ -24,6 +25,7 @@ EPILOG = """examples:
   boxloss explore --truth data.yaml --detections predictions.json \\
     --images photos/ --out page/
   boxloss explore runs/new --compare runs/old
+  boxloss explore runs/aerial --tile 640
   boxloss explore --truth train.json --detections found.json \\
     --images photos/ --history runs/demo --out page/
 """
@@ -46,6 +48,7 @@ def add_arguments(parser):
         help="a run that was trained on these boxes: its box_history.csv, drawn as a map",
     )
     parser.add_argument("--worst", type=int, help="pictures for this many of the worst rows only")
+    tile_flags(parser)
     parser.add_argument("--title", help="heading of the page")
     add_pairing(parser)
 
@@ -54,6 +57,8 @@ def run(args):
     """Write the page; the printed object has its place and the counts of each kind."""
     started = time.monotonic()
     check_sources(args)
+    if args.tile is not None:
+        args.run = evaluated_in_tiles(args)
     out = args.out or inside_run(args.run, "explorer")
     with open_out(args, ("index.html", "boxes.csv"), out):
         report = report_of(args, args.run or args.detections, args.title)
@@ -92,13 +97,30 @@ def check_sources(args):
             f"detections={args.detections!r}, out={str(args.out) if args.out else None!r}"
         )
     check_loss(args.loss)
+    if args.tile is not None and args.run is None:
+        raise ValueError(
+            "`--tile` must come with a run, whose detector is to look at the tiles. "
+            f"Received: tile={args.tile!r}, detections={args.detections!r}"
+        )
     for given, what in ((args.truth, "truth"), (args.detections, "detections")):
         if given is not None:
             existing(what, given)
     if args.run is not None:
-        run_file(args.run / "boxes.csv")
+        run_file(args.run / ("boxes.csv" if args.tile is None else "model.keras"))
     if args.compare is not None:
         existing("compare", args.compare)
+
+
+def evaluated_in_tiles(args):
+    """The folder RUN/tiles, after the run's detector has looked at its validation data in tiles."""
+    from boxloss.cli import evaluate
+
+    tiling, model = tiling_of(args), run_file(args.run / "model.keras")
+    out = inside_run(args.run, "tiles")
+    own = argparse.Namespace(run=args.run, images=None, annotations=None, loss=None)
+    with open_out(args, evaluate.FILES, out):
+        evaluate.measure_run(own, model, out, tiling)
+    return out
 
 
 def report_of(args, source, title):

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from boxloss.cli.inputs import run_file
+from boxloss.cli.inputs import run_file, tile_flags, tiling_of
 from boxloss.cli.out import open_out, out_flags
 from boxloss.files import existing, read_object
 
@@ -12,6 +12,7 @@ EPILOG = """examples:
   boxloss predict runs/first photos/new --out runs/first/new
   boxloss predict runs/first one.jpg --out here --score-threshold 0.5
   boxloss predict runs/first photos/new --out here --no-drawings
+  boxloss predict runs/first aerial --out here --tile 640 --overlap 0.2
 
 OUT/detections.json is a list of COCO results; image_id is the file name below
 IMAGES.
@@ -29,6 +30,7 @@ def add_arguments(parser):
         type=float,
         help="boxes below are left out (default: the run's own, of the best F1; else 0.3)",
     )
+    tile_flags(parser)
     parser.add_argument("--no-drawings", action="store_true", help="only detections.json")
 
 
@@ -36,15 +38,16 @@ def run(args):
     from boxloss import datasets
     from boxloss.cli.train import show_problems
 
+    tiling = tiling_of(args)
     model = run_file(args.run / args.model)
     existing("images", args.images)
     with open_out(args, ("detections.json", "categories.json")):
         dataset = datasets.load_images(args.images)
         show_problems(dataset)
-        return _predict(args, model, dataset)
+        return _predict(args, model, dataset, tiling)
 
 
-def _predict(args, model, dataset):
+def _predict(args, model, dataset, tiling):
     from boxloss import datasets
     from boxloss.detector import load_detector
     from boxloss.detector.inference import VOTERS_SCORE
@@ -60,7 +63,8 @@ def _predict(args, model, dataset):
             unreadable += 1
             print(error, file=sys.stderr)
             continue
-        (found,) = detector.predict([image], score_threshold=min(threshold, VOTERS_SCORE))
+        lowest = min(threshold, VOTERS_SCORE)
+        (found,) = detector.predict([image], score_threshold=lowest, **tiling)
         highest = max([highest, *map(float, found["scores"])])
         sure = found["scores"] >= threshold
         found = {name: value[sure] for name, value in found.items()}

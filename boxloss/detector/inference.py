@@ -7,6 +7,7 @@ import numpy as np
 
 from boxloss import datasets
 from boxloss.datasets.images import opencv
+from boxloss.detector import tiles
 from boxloss.tensors import ops
 from boxloss.types import Found, Pictures
 
@@ -25,6 +26,8 @@ def detect(
     batch_size: int = 16,
     size: int | None = None,
     voting: bool = True,
+    tile: int | None = None,
+    overlap: float = tiles.OVERLAP,
 ) -> list[Found]:
     """Detections in images.
 
@@ -35,34 +38,84 @@ def detect(
             whose IoU is above, that of lower score is dropped. limit: most detections an image.
         size: side of the square that images are fitted into; the detector's own if None.
         voting: whether the boxes that NMS drops move the one that it keeps; see `suppress`.
+        tile: side in pixels of the squares that a larger image is cut into; each is fitted to
+            `size` by itself, and one NMS runs over all of them. None takes every image whole.
+        overlap: the share of its side that a tile has in common with the next, in [0, 1). An object
+            that is larger than this may be found in parts.
 
     Returns: a list, one dict per image: "boxes" float32 (n, 4) xyxy in pixels of that image, inside
         it; "labels" int64 (n,); "scores" float32 (n,), falling.
     """
     size = size or detector.image_size
+    tiles.check(tile, overlap)
+    rules = (score_threshold, nms_threshold, limit, voting)
     found = []
     for start in range(0, len(images), batch_size):
-        squares: list[np.ndarray] = []
-        places: list[datasets.Letterbox] = []
-        shapes: list[tuple[int, int]] = []
-        for image in images[start : start + batch_size]:
-            if isinstance(image, (str, os.PathLike)):
-                image = datasets.read_image(image)
-            image = np.asarray(image)
-            if image.ndim != 3 or image.shape[-1] != 3:
-                raise ValueError(
-                    "`images` must be RGB images (H, W, 3). "
-                    f"Received: image {start + len(shapes)} of shape {image.shape}"
-                )
-            square, _, place = datasets.letterbox(image, np.zeros((0, 4), "float32"), size)
-            squares.append(square)
-            places.append(place)
-            shapes.append(image.shape[:2])
-        boxes, scores = raw_predictions(detector, np.stack(squares).astype("float32"))
-        for i, (place, shape) in enumerate(zip(places, shapes, strict=True)):
-            one = suppress(boxes[i], scores[i], score_threshold, nms_threshold, limit, voting)
-            found.append(back_to_image(one, place, *shape))
+        pictures = [
+            _picture(image, start + i) for i, image in enumerate(images[start : start + batch_size])
+        ]
+        cuts = [
+            tiles.tiles_of(width, height, tile or max(width, height), overlap)
+            for height, width in (picture.shape[:2] for picture in pictures)
+        ]
+        parts = _parts(detector, pictures, cuts, size, batch_size)
+        for picture, tiles_of_one in zip(pictures, cuts, strict=True):
+            own = [(one, *next(parts)) for one in tiles_of_one]
+            found.append(_joined(own, picture.shape[:2], rules))
     return found
+
+
+def _picture(image, number):
+    if isinstance(image, (str, os.PathLike)):
+        image = datasets.read_image(image)
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            "`images` must be RGB images (H, W, 3). "
+            f"Received: image {number} of shape {image.shape}"
+        )
+    return image
+
+
+def _parts(detector, pictures, cuts, size, batch_size):
+    """(place, boxes (A, 4), scores (A, C)) of each tile of each picture, in pixels of its square.
+
+    A tile is cut when its batch is made: a large picture has many of them.
+    """
+    waiting = [
+        picture[tile.top : tile.bottom, tile.left : tile.right]
+        for picture, tiles_of_one in zip(pictures, cuts, strict=True)
+        for tile in tiles_of_one
+    ]
+    nothing = np.zeros((0, 4), "float32")
+    for start in range(0, len(waiting), batch_size):
+        fitted = [
+            datasets.letterbox(part, nothing, size) for part in waiting[start : start + batch_size]
+        ]
+        squares = [square for square, _, _ in fitted]
+        if start:  # every new number of images is compiled anew
+            squares += [squares[-1]] * (batch_size - len(squares))
+        boxes, scores = raw_predictions(detector, np.stack(squares).astype("float32"))
+        for i, (_, _, place) in enumerate(fitted):
+            yield place, boxes[i], scores[i]
+
+
+def _joined(parts, shape, rules):
+    """The detections of one picture from its (tile, place, boxes, scores): one NMS over all."""
+    if len(parts) == 1:
+        ((_, place, boxes, scores),) = parts
+        return back_to_image(suppress(boxes, scores, *rules), place, *shape)
+    lowest = min(rules[0], VOTERS_SCORE)
+    every_box, every_score = [], []
+    for tile, place, boxes, scores in parts:
+        likely = (scores >= lowest).any(axis=-1)  # a few of the thousands of locations
+        corner = np.tile(np.array([tile.left, tile.top], "float32"), 2)
+        moved = place.undo(boxes[likely]) + corner
+        kept = tiles.whole(moved, tile)
+        every_box.append(moved[kept])
+        every_score.append(scores[likely][kept])
+    one = suppress(np.concatenate(every_box), np.concatenate(every_score), *rules)
+    return back_to_image(one, datasets.Letterbox(1.0, 0, 0), *shape)
 
 
 def raw_predictions(detector, squares):
