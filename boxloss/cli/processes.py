@@ -13,7 +13,7 @@ LAUNCHERS = (
     ("PMI_SIZE", "PMI_RANK"),  # mpiexec of MPICH and Intel MPI
     ("WORLD_SIZE", "RANK"),  # Kubernetes' training operators
 )
-JOINED = []  # the number of this process, once it has joined others
+JOINED: list[int] = []  # the number of this process, once it has joined others
 
 
 def process_flags(group):

@@ -1,7 +1,8 @@
 """Times and peak memory of the commands on a large data set that it makes itself.
 
 100,000 images (links to a few files), 1,000,000 boxes and 2,000,000 detections by default. Every
-command runs as a process of its own; its peak memory is what the system has counted for it. `faster-coco-eval` is run alone on the same files, as its own documentation has it.
+command runs as a process of its own; its peak memory is what the system has counted for it.
+`faster-coco-eval` is run alone on the same files, as its own documentation has it.
 """
 
 import json
