@@ -20,14 +20,19 @@ if sys.argv[1] == "jax":
 import keras
 import numpy as np
 
-from boxloss.detector import Detector, network
+from boxloss.detector import Detector, catalogue
 from boxloss.tensors import ops
 from boxloss.training import Criterion, TrainingModel, box_loss, devices
 
 KIND, OUT, *REST = sys.argv[1:]
 BATCH, STEPS, EPOCHS = 4, 2, 2
 # As deep as nano, so that everything is there, and as narrow as possible.
-network.SIZES["nano"] = {"channels": (8, 8, 8, 8), "depths": (1, 1, 1, 1), "pyramid": 8, "head": 8}
+catalogue.SIZES["nano"] = {
+    "channels": (8, 8, 8, 8),
+    "depths": (1, 1, 1, 1),
+    "pyramid": 8,
+    "head": 8,
+}
 
 
 def data(share=slice(None)):

@@ -119,11 +119,11 @@ def runs(made):
 @pytest.mark.slow(200)
 @pytest.mark.parametrize("count", [2, 4])
 def test_several_processes_end_with_the_weights_of_one(made, runs, count):
-    from boxloss.detector import Detector, network
+    from boxloss.detector import Detector, catalogue
 
     sizes = {"channels": (8,) * 4, "depths": (1,) * 4, "pyramid": 8, "head": 8}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(network.SIZES, "nano", sizes)
+        patch.setitem(catalogue.SIZES, "nano", sizes)
         weights = len(Detector(["a", "b"], image_size=SIZE).trainable_variables)
     before, one, several = (
         np.concatenate([v.ravel() for v in runs[n][:weights]]) for n in (0, 1, count)
