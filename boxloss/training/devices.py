@@ -1,4 +1,4 @@
-"""Several devices of one host for one run."""
+"""Several devices for one run: of this host, or of all processes on JAX."""
 
 import contextlib
 import os
@@ -13,7 +13,8 @@ from boxloss.tensors import ops
 # by sums within an image, never within a batch, so that its gradient is exact, and the sums per box
 # add up over the replicas. On JAX there is one program over a sharded batch, and nothing differs
 # but the order of additions. docs/detector.md has the comparison with one device. Keras 3's `fit`
-# does not run under MultiWorkerMirroredStrategy, so that several hosts need a program of their own.
+# does not run under MultiWorkerMirroredStrategy, so that only JAX trains on several hosts: see
+# `processes`.
 
 
 def scope(count):
