@@ -72,6 +72,7 @@ def start(made, out, count, extra=()):
     # Adam divides by the size of a gradient: at a high rate rounding grows tenfold in a few steps,
     # also between one device and two of one process.
     command += ["--learning-rate", "1e-4"]
+    command += ["--backbone", "nano"]
     command += ["--epochs", str(EPOCHS), "--evaluate-every", "2", "--checkpoint-steps", "2"]
     command += extra
     root = str(CHILD.parents[1])
