@@ -69,6 +69,9 @@ class Batches(Examples, keras.utils.PyDataset):
             Cache(cache, cache_bytes),
         )
 
+    # Named here too: the written interface lists what a class itself has.
+    order, example, scaled = Examples.order, Examples.example, Examples.scaled
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         return self.batch(self.positions(index))
 
