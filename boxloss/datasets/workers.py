@@ -80,7 +80,7 @@ def iterator(batches, steps, first, share, workers):
         import grain
     except ImportError:
         raise ValueError(
-            '`workers` must be 0 without grain: pip install "boxloss[grain]". '
+            "`workers` must be 0 without grain: pip install grain. "
             f"Received: workers={workers!r}, no module named grain"
         ) from None
     from absl import flags
