@@ -5,6 +5,7 @@ import sys
 
 from boxloss.cli.inputs import run_file, tile_flags, tiling_of
 from boxloss.cli.out import open_out, out_flags
+from boxloss.detector.description import description_of, is_exported
 from boxloss.files import existing, read_object
 
 HELP = "Find boxes in new images: COCO results and drawings."
@@ -13,6 +14,7 @@ EPILOG = """examples:
   boxloss predict runs/first one.jpg --out here --score-threshold 0.5
   boxloss predict runs/first photos/new --out here --no-drawings
   boxloss predict runs/first aerial --out here --tile 640 --overlap 0.2
+  boxloss predict detector.onnx photos/new --out here
 
 OUT/detections.json is a list of COCO results; image_id is the file name below
 IMAGES.
@@ -21,7 +23,11 @@ THRESHOLD = 0.3  # where the run does not say
 
 
 def add_arguments(parser):
-    parser.add_argument("run", type=pathlib.Path, help="run folder of `boxloss train`")
+    parser.add_argument(
+        "run",
+        type=pathlib.Path,
+        help="run folder of `boxloss train`, or what `boxloss export` wrote",
+    )
     parser.add_argument("images", help="folder of images, or one image")
     out_flags(parser, "folder to write, made if need be")
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
@@ -39,22 +45,24 @@ def run(args):
     from boxloss.cli.train import show_problems
 
     tiling = tiling_of(args)
-    model = run_file(args.run / args.model)
+    if not is_exported(args.run):
+        run_file(args.run / args.model)
     existing("images", args.images)
     with open_out(args, ("detections.json", "categories.json")):
         dataset = datasets.load_images(args.images)
         show_problems(dataset)
-        return _predict(args, model, dataset, tiling)
+        return _predict(args, dataset, tiling)
 
 
-def _predict(args, model, dataset, tiling):
+def _predict(args, dataset, tiling):
     from boxloss import datasets
-    from boxloss.detector import load_detector
+    from boxloss.detector import load_detector, load_exported
     from boxloss.detector.inference import VOTERS_SCORE
     from boxloss.evaluation.results import as_results
     from boxloss.files import write_json
 
-    detector = load_detector(model)
+    exported = is_exported(args.run)
+    detector = load_exported(args.run) if exported else load_detector(args.run / args.model)
     threshold, results, unreadable, highest = threshold_of(args), [], 0, 0.0
     for number, record in enumerate(dataset.records):
         try:
@@ -98,7 +106,8 @@ def threshold_of(args):
     """--score-threshold, or the one of the best F1 on the run's validation data, or 0.3."""
     if args.score_threshold is not None:
         return args.score_threshold
-    own = read_object(args.run / "metrics.json").get("threshold")
+    described = description_of(args.run) if is_exported(args.run) else args.run / "metrics.json"
+    own = read_object(described).get("threshold")
     usable = isinstance(own, (int, float)) and 0 < own <= 1
     return float(own) if usable else THRESHOLD
 

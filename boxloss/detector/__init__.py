@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from boxloss.detector.catalogue import BACKBONES, SIZES, STRIDES, available_backbones
 
 if TYPE_CHECKING:
+    from boxloss.detector.exported import load_exported
     from boxloss.detector.exporting import export
     from boxloss.detector.inference import detect, suppress
     from boxloss.detector.load import load_detector
@@ -21,6 +22,7 @@ _HOMES = {
     "detect": "inference",
     "export": "exporting",
     "load_detector": "load",
+    "load_exported": "exported",
     "start_from_pretrained": "pretrained",
     "suppress": "inference",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "detect",
     "export",
     "load_detector",
+    "load_exported",
     "start_from_pretrained",
     "suppress",
 ]

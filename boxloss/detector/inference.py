@@ -52,7 +52,8 @@ def detect(
     found = []
     for start in range(0, len(images), batch_size):
         pictures = [
-            _picture(image, start + i) for i, image in enumerate(images[start : start + batch_size])
+            as_picture(image, start + i)
+            for i, image in enumerate(images[start : start + batch_size])
         ]
         cuts = [
             tiles.tiles_of(width, height, tile or max(width, height), overlap)
@@ -65,7 +66,8 @@ def detect(
     return found
 
 
-def _picture(image, number):
+def as_picture(image, number=0):
+    """An RGB array (H, W, 3) from one, or from its path; ValueError where it is none."""
     if isinstance(image, (str, os.PathLike)):
         image = datasets.read_image(image)
     image = np.asarray(image)
@@ -120,6 +122,8 @@ def _joined(parts, shape, rules):
 
 def raw_predictions(detector, squares):
     """Boxes (B, A, 4) in pixels of the squares and scores (B, A, C), as numpy arrays."""
+    if hasattr(detector, "raw_predictions"):  # an exported one, which has its own runtime
+        return detector.raw_predictions(squares)
     outputs = detector.predict_on_batch(squares)
     scores = ops.convert_to_numpy(ops.sigmoid(outputs["logits"]))
     return ops.convert_to_numpy(outputs["boxes"]), scores
