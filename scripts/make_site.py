@@ -50,7 +50,7 @@ def examples():
 def program(path):
     """The page of a program: the first words of its docstring, then the file."""
     code = (ROOT / path).read_text("utf-8")
-    title = re.match(r'"""([^:.\n]*)', code)[1]
+    title = re.match(r'"""(.*?)(?::|\.?$)', code, re.MULTILINE)[1]
     return f"# {title}\n\n`{path}`\n\n```python\n{code}```\n"
 
 

@@ -71,6 +71,15 @@ def test_a_notebook_is_shown_with_its_output(tmp_path, monkeypatch):
     assert "a warning" not in text
 
 
+def test_a_program_has_a_title_and_its_code(tmp_path, monkeypatch):
+    (tmp_path / "a.py").write_text('"""CIoU on TensorFlow 2.15: python a.py\n\nMore."""\nx = 1\n')
+    (tmp_path / "b.py").write_text('"""A loop of 1.5 steps.\n"""\n')
+    monkeypatch.setitem(SITE["program"].__globals__, "ROOT", tmp_path)
+    text = SITE["program"]("a.py")
+    assert text.startswith("# CIoU on TensorFlow 2.15\n\n`a.py`\n\n```python\n") and "x = 1" in text
+    assert SITE["program"]("b.py").startswith("# A loop of 1.5 steps\n")
+
+
 def test_what_is_wrong_in_a_site_is_found(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "index.html").write_text(
