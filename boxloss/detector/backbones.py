@@ -26,7 +26,9 @@ def build(name: str, weights: str | None = None) -> keras.Model:
         return lite0()
     model = _application(name, weights)
     last = {stride: operation for operation, stride in strides_of(model)}
-    return keras.Model(model.input, [last[stride].output for stride in STRIDES], name="backbone")
+    features = [last[stride].output for stride in STRIDES]
+    # A clone's inputs are a list of one, and Keras warns when it is called with a tensor.
+    return keras.Model(model.inputs[0], features, name="backbone")
 
 
 def strides_of(model: keras.Model) -> list[tuple[Any, int | None]]:
