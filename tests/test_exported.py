@@ -50,6 +50,7 @@ def test_chains_of_boxes_are_followed_to_their_end():
     kept = ops.numpy_of(found["scores"])[0]
     np.testing.assert_allclose(kept[:6], scores[::2, 0])
     assert (kept[6:] == 0).all()
+    assert ops.numpy_of(found["labels"])[0].tolist() == [0] * 6 + [-1] * 6
 
 
 def trained_like(backbone="nano", size=64):
