@@ -6,7 +6,7 @@ import sys
 from boxloss.cli.inputs import run_file
 from boxloss.files import read_object
 
-HELP = "Write a detector as a SavedModel, ONNX or TFLite file, and check it."
+HELP = "Write a detector as SavedModel, ONNX or TFLite, and check it."
 EPILOG = """examples:
   boxloss export runs/first --out runs/first/saved_model
   boxloss export runs/first --out detector.onnx --format onnx
