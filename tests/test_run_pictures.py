@@ -133,6 +133,7 @@ def test_a_curve_goes_through_its_values():
 def test_a_first_loss_that_dwarfs_the_rest_is_cut_and_nothing_measured_is_said():
     assert curves.highest([np.array([1000.0, 2.0, 2.0, 1.0])]) == 10.0
     assert curves.highest([np.array([0.0, 0.0])]) > 0
+    assert curves.highest([np.array([1e-30, 5e-31])]) > 0  # a learning rate may be that small
     picture = curves.curves_picture([{"epoch": 0, "loss": 1.0, "learning_rate": 0.1}])
     assert picture.shape[1] == 3 * curves.WIDTH
 

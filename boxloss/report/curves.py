@@ -69,7 +69,7 @@ def highest(columns):
     largest = min(float(values.max()), HIGH * float(np.median(columns[0][np.isfinite(columns[0])])))
     largest = largest if largest > 0 else max(float(values.max()), 1e-9)
     step = nice_step(largest)
-    return step * math.ceil(largest / step - 1e-9)
+    return step * max(1, math.ceil(largest / step - 1e-9))
 
 
 def _grid(canvas, x, y):
