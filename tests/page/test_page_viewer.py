@@ -85,3 +85,15 @@ def test_keys_of_marks_work_as_capitals_too(open_page):
     page.keyboard.press("W")
     page.keyboard.press("Escape")
     assert [row["review"] for row in exported_rows(page)[1:3]] == ["accept", "wrong label"]
+
+
+def test_a_double_click_on_a_row_opens_its_image_and_two_taps_do_not(open_page):
+    page = open_page()
+    page.locator("#rows .row").first.locator(".what b").dblclick()
+    assert page.locator("#viewer").is_visible()
+    page = open_page(has_touch=True, viewport={"width": 390, "height": 844})
+    word = page.locator("#rows .row").first.locator(".what b")
+    word.tap()
+    word.tap()
+    page.wait_for_timeout(300)
+    assert not page.locator("#viewer").is_visible()

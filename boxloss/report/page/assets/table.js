@@ -231,7 +231,10 @@ function buildRow(place) {
   row.classList.add(markOf(i).split(" ")[0]);
   row.addEventListener("click", () => focusRow(place));
   row.querySelector(".picture").addEventListener("click", () => openRow(place));
-  row.addEventListener("dblclick", () => openRow(place));
+  // Two quick taps of a finger may be on two words that it wants explained.
+  let pointer = "mouse";
+  row.addEventListener("pointerdown", ({ pointerType }) => (pointer = pointerType));
+  row.addEventListener("dblclick", () => pointer === "mouse" && openRow(place));
   return row;
 }
 
