@@ -44,6 +44,7 @@ def no_weights(tmp_path, monkeypatch):
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda name: None)
+    # `keras.utils.get_file` downloads by this name; Keras has no public switch to be offline.
     monkeypatch.setattr(sys.modules["keras.src.utils.file_utils"], "urlretrieve", refuse)
 
 

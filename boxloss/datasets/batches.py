@@ -30,8 +30,8 @@ class Batches(Examples, keras.utils.PyDataset):
     augment: True, False or an Augmentation; may be set between epochs. mosaic_epochs: epochs after
     which no mosaics are made, None for never. Order and augmentation depend on (seed, epoch,
     position) alone: set `epoch` to resume.
-    An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and told
-    once on stderr; a strict data set raises its ValueError instead.
+    An image that cannot be decoded becomes grey without boxes, is added to `unreadable` and
+    reported once on stderr; a strict data set raises its ValueError instead.
     Scaled images are kept up to `cache_bytes`, where `cache` says: "ram", "disk" (a temporary
     folder) or "none". workers, max_queue_size: how many threads of Keras' make batches ahead, and
     how many batches may wait.

@@ -158,6 +158,8 @@ def _batches_of(way, dataset, size, count, arguments, steps):
         made = workers.iterator(examples, steps, 0, workers.Share(), count)
         yield from map(workers.as_float, made)
         return
+    # `fit` reads a PyDataset through this class, which has no public name; fit itself would add
+    # the time of a training step.
     from keras.src.trainers.data_adapters.py_dataset_adapter import OrderedEnqueuer
 
     batches = datasets.Batches(
