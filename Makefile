@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEMO := runs/demo
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# What JAX has compiled once is read by the other worker and by the next run, small programs too.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/$(VENV)/jax-cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
 # The mathematics runs on every backend; pictures, data and training are TensorFlow's here. On JAX
 # `make test` checks values and gradients of every loss, `make test-slow` everything.
