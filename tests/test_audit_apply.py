@@ -174,8 +174,8 @@ def test_marks_become_edits(tmp_path):
         ({"marks": [mark("keep"), 3]}, "mark 2 must be one of keep, accept, skip, open, take, "),
         ({"marks": [mark("yes")]}, "Received: 'yes'"),
         (
-            {"marks": [mark("take", (1, 2, 9, 8), (2, 2, 9, 8))]},
-            "mark 1 must have a proposal, one of move, relabel, remove, add. Received: None",
+            {"marks": [mark("take", (1, 2, 9, 8), (2, 2, 9, 8), proposal="turn")]},
+            "mark 1 must have a proposal, one of move, relabel, remove, add. Received: 'turn'",
         ),
         (
             {"marks": [mark("take", (9, 2, 1, 8), (2, 2, 9, 8), proposal="move")]},
@@ -196,6 +196,24 @@ def test_bad_marks_are_named(content, message, tmp_path):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_mark_without_a_proposal_is_skipped_and_named(tmp_path):
+    box = (1.0, 2.0, 9.0, 8.0)
+    marks = [
+        mark("wrong label", box, box, file_name="b.png"),
+        mark("take", box, None, proposal="remove"),
+        mark("take", box, None, proposal=""),
+    ]
+    path = tmp_path / "marks.json"
+    path.write_text(json.dumps({"marks": marks}))
+    skipped = []
+    assert apply.edits_of_marks(path, skipped) == apply.edits_of_marks(path)
+    assert apply.edits_of_marks(path) == [Edit("remove", "a.png", "cat", box, None, None)]
+    assert skipped == [
+        f"{path}: mark 1, 'wrong label', of 'cat' in 'b.png' has no proposal: the label stays",
+        f"{path}: mark 3, 'take', of 'cat' in 'a.png' has no proposal: the label stays",
+    ]
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_command_applies_the_marks_of_a_page(form, sources, tmp_path, capsys):
     images, truth, dataset = sources[form]
@@ -205,13 +223,22 @@ def test_the_command_applies_the_marks_of_a_page(form, sources, tmp_path, capsys
     marks = [
         mark("take", box, None, proposal="remove", file_name=name) | {"class": kind},
         mark("take", (1, 2, 3, 4), None, proposal="remove", file_name=name),
+        mark("wrong label", box, file_name=name) | {"class": kind},
     ]
     path = tmp_path / "boxloss-review.json"
     path.write_text(json.dumps({"marks": marks}))
     words = ["--apply", path, "--truth", truth, "--images", images, "--out", tmp_path / "new"]
     assert cli.main(["audit", *map(str, words)]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert (printed["changed"], printed["not_found"]) == (1, 1)
+    printed, told = capsys.readouterr()
+    printed = json.loads(printed)
+    assert (printed["changed"], printed["not_found"], printed["without_proposal"]) == (1, 1, 1)
+    lines = told.splitlines()
+    assert lines[:3] == [
+        f"1 label changed: {printed['labels']}",
+        "marks of labels that are not there (any more): 1",
+        "marks without a proposal: 1",
+    ]
+    assert len(lines) == 4 and "mark 3, 'wrong label', of" in lines[3]
     again = labels_of(datasets.load(images, printed["labels"]))
     assert len(again[name]) == len(labels[name]) - 1
     assert cli.main(["audit", "--apply", str(path)]) == 2

@@ -133,7 +133,7 @@ def test_a_box_that_hangs_out_is_cut_and_by_more_than_a_pixel_reported(place):
     expected = np.float32([[0, 0, 9.5, 12], [30, 20, 40, 30], [0, 20, 10, 30]])
     np.testing.assert_array_equal(read.records[0].boxes, expected)
     assert read.clipped == 1 and read.problems[0].action == "clipped"
-    assert read.summary().endswith("; 1 boxes clipped")
+    assert read.summary().endswith("; 1 box clipped")
 
 
 def image(**changes):
@@ -176,7 +176,7 @@ def test_the_boxes_of_a_dropped_image_are_counted(place):
     )
     line = f"{path}: image 2 must name an existing image file. Received: file_name='b.png'"
     read = expect(place, path, [line], dropped=(1, 2))
-    assert read.summary().endswith("; 1 images dropped; 2 boxes dropped")
+    assert read.summary().endswith("; 1 image dropped; 2 boxes dropped")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ def test_images_without_boxes_are_kept(place):
     read = datasets.load(place / "images", path, strict=True)
     assert len(read) == 1 and len(read.records[0]) == 0
     assert read.records[0].boxes.shape == (0, 4)
-    assert read.summary() == "1 images (1 without boxes), 0 boxes, 1 classes: 'cell' 0"
+    assert read.summary() == "1 image (1 without boxes), 0 boxes, 1 class: 'cell' 0"
 
 
 def test_ten_thousand_boxes_in_one_image_are_read(place):

@@ -12,8 +12,8 @@ pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 
 # What the commands print for people; every line of the terminal must be one of these whole.
 OURS = [
-    r"(all|training|validation): \d+ images .*",
-    r".*\d+ images \(\d+ without boxes\), \d+ boxes, \d+ classes: .*",
+    r"(all|training|validation): \d+ images? .*",
+    r".*\d+ images? \(\d+ without boxes\), \d+ box(es)?, \d+ class(es)?: .*",
     r"  class +boxes +small +medium +large +images",
     r"  \w+( +\d+){5}",
     r"Epoch \d+/\d+  step \d+/\d+  loss [\d.]+.*",

@@ -38,8 +38,11 @@ def edits_of_rows(rows: Iterable[Any]) -> list[Edit]:
     ]
 
 
-def edits_of_marks(path: PathLike) -> list[Edit]:
+def edits_of_marks(path: PathLike, skipped: list[str] | None = None) -> list[Edit]:
     """The edits of a marks file that the page exported.
+
+    skipped: a list that gets a line for each mark that calls a label wrong where nothing was
+    proposed in its place: nobody said what becomes of it, so it stays.
 
     Raises ValueError that names the file and the mark where one is not as the page writes it.
     """
@@ -56,20 +59,30 @@ def edits_of_marks(path: PathLike) -> list[Edit]:
             f"{one_line(path)}: file must be the export of marks of a page, a JSON object with a "
             f"list 'marks'. Received: {type(content).__name__}"
         )
-    edits = [_edit_of_mark(f"{one_line(path)}: mark {i}", mark) for i, mark in enumerate(marks, 1)]
-    return [edit for edit in edits if edit is not None]
+    edits = []
+    for i, mark in enumerate(marks, 1):
+        where = f"{one_line(path)}: mark {i}"
+        word = _word_of(where, mark)
+        if word in TAKE and not mark.get("proposal"):
+            if skipped is not None:
+                label = f"{mark.get('class')!r} in {mark.get('file_name')!r}"
+                skipped.append(f"{where}, {word!r}, of {label} has no proposal: the label stays")
+        elif word not in NOTHING:
+            edits.append(_edit_of_mark(where, mark, word == FIX))
+    return edits
 
 
-def _edit_of_mark(where, mark):
-    """The Edit of one mark, or None where the label stays."""
+def _word_of(where, mark):
     known = (*NOTHING, *TAKE, FIX)
     word = mark.get("mark") if isinstance(mark, dict) else None
     if word not in known:
         raise ValueError(f"{where} must be one of {', '.join(known)}. Received: {word!r}")
-    if word in NOTHING:
-        return None
+    return word
+
+
+def _edit_of_mark(where, mark, fixed):
+    """The Edit of one mark. fixed: it has a box that was drawn by hand."""
     old = _numbers(where, mark, "truth")
-    fixed = word == FIX
     action = ("add" if old is None else "move") if fixed else mark.get("proposal")
     if action not in ACTIONS:
         raise ValueError(

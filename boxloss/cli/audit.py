@@ -13,8 +13,9 @@ from boxloss.cli.pairing import (
     pairing_of,
     show_pairing,
 )
-from boxloss.files import existing
+from boxloss.files import counted, existing
 
+MOST_TOLD = 20  # lines about marks that are skipped
 HELP = "Rank labels by how wrong they look; propose corrections."
 EPILOG = """examples:
   boxloss audit --truth gt.json --detections results.json --images photos/ \\
@@ -195,21 +196,22 @@ def apply_marks(args):
     from boxloss.audit.apply import edits_of_marks
     from boxloss.datasets.edits import write_labels
 
-    edits = edits_of_marks(args.apply)
+    skipped = []
+    edits = edits_of_marks(args.apply, skipped)
     with open_out(args, ()):
         done = write_labels(
             edits, args.truth, args.images, args.out, args.voc_one_based, args.overwrite
         )
     lost = len(done["not_found"])
-    print(
-        f"{len(done['changes'])} labels changed: {done['labels']}"
-        + (f"; {lost} marks name labels that are not there (any more)" if lost else ""),
-        file=sys.stderr,
-    )
+    told = [f"{counted(len(done['changes']), 'label', 'labels')} changed: {done['labels']}"]
+    told += [f"marks of labels that are not there (any more): {lost}"] if lost else []
+    told += [f"marks without a proposal: {len(skipped)}", *skipped[:MOST_TOLD]] if skipped else []
+    print("\n".join(told), file=sys.stderr)
     return {
         "labels": done["labels"],
         "changed": len(done["changes"]),
         "not_found": lost,
+        "without_proposal": len(skipped),
         "list": str(args.out / "changes.json"),
     }
 

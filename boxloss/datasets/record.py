@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from boxloss.datasets.groups import groups_of
+from boxloss.files import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +133,25 @@ class DataSet:
         if len(self.class_names) > 12:
             classes += f", and {len(self.class_names) - 12} more"
         line = (
-            f"{count['images']} images ({count['images_without_boxes']} without boxes), "
-            f"{count['boxes']} boxes, {len(self.class_names)} classes: {classes}"
+            f"{counted(count['images'], 'image', 'images')} "
+            f"({count['images_without_boxes']} without boxes), "
+            f"{counted(count['boxes'], 'box', 'boxes')}, "
+            f"{counted(len(self.class_names), 'class', 'classes')}: {classes}"
         )
-        for key, word in (
-            ("ignored_boxes", "boxes ignored"),
-            ("dropped_images", "images dropped"),
-            ("dropped_boxes", "boxes dropped"),
-            ("clipped_boxes", "boxes clipped"),
-            ("refused_links", "symbolic links refused (--follow-links allows them)"),
+        box, image, link = (
+            ("box", "boxes"),
+            ("image", "images"),
+            ("symbolic link", "symbolic links"),
+        )
+        for key, words, what in (
+            ("ignored_boxes", box, "ignored"),
+            ("dropped_images", image, "dropped"),
+            ("dropped_boxes", box, "dropped"),
+            ("clipped_boxes", box, "clipped"),
+            ("refused_links", link, "refused (--follow-links allows them)"),
         ):
             if count[key]:
-                line += f"; {count[key]} {word}"
+                line += f"; {counted(count[key], *words)} {what}"
         return line
 
     def to_coco(self) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from boxloss.files.reading import (
     walk,
 )
 from boxloss.files.tables import id_of, plain_text, read_csv, write_csv
-from boxloss.files.text import one_line, shortened
+from boxloss.files.text import counted, one_line, shortened
 from boxloss.files.writing import write_atomically, write_json
 
 __all__ = [
     "Output",
     "OutsideFolderError",
     "Tree",
+    "counted",
     "decoded",
     "existing",
     "existing_folder",

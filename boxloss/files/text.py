@@ -9,6 +9,11 @@ def one_line(text):
     return text if text.isprintable() else repr(text)
 
 
+def counted(count, one, several):
+    """`count` with its word: 1 box, 2 boxes."""
+    return f"{count} {one if count == 1 else several}"
+
+
 def shortened(text):
     text = one_line(text)
     return text if len(text) <= RECEIVED_LENGTH else text[:RECEIVED_LENGTH] + "…"
