@@ -386,8 +386,8 @@ FIELDS = "must have a class number, then x_center y_center width height. Receive
         ("0 0.5 0.5 0 0.5", "must have width > 0 and height > 0. Received: 0 0.5 0.5 0 0.5"),
         ("0 nan 0.5 0.1 0.5", "must have finite coordinates. Received: 0 nan 0.5 0.1 0.5"),
         (
-            "0 20 15 4 4",
-            "must overlap its image. Received: 0 20 15 4 4 in 40 x 30 pixels",
+            "0 1.9 0.5 0.4 0.4",
+            "must overlap its image. Received: 0 1.9 0.5 0.4 0.4 in 40 x 30 pixels",
         ),
         ("0 0.5 0.5 0.1", f"{FIELDS}0 0.5 0.5 0.1"),
         ("0 0.5 0.5 0.1 0.1 0.9", f"{FIELDS}0 0.5 0.5 0.1 0.1 0.9"),

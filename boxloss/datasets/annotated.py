@@ -68,10 +68,10 @@ class AnnotatedBoxes:
 class Source:
     """An annotation source as a reader gives it.
 
-    box_format: "xywh", "xyxy" or "rel_center_xywh", as Keras names them. categories: {key: name};
-    two keys of one name are one class. describe: (image, written) to the (item, received) of a
-    problem with that box. numbered: whether the keys are category ids, or only the names again
-    (VOC).
+    box_format: "xywh", "xyxy", "rel_xywh" or "rel_center_xywh", as Keras names them. categories:
+    {key: name}; two keys of one name are one class. describe: (image, written) to the (item,
+    received) of a problem with that box. numbered: whether the keys are category ids, or only the
+    names again (VOC).
     """
 
     images: list

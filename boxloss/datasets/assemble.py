@@ -22,6 +22,7 @@ OVERHANG = 1.0
 SIZE_RULES = {
     "xyxy": "have xmin < xmax and ymin < ymax",
     "xywh": "have width > 0 and height > 0",
+    "rel_xywh": "have width > 0 and height > 0",
     "rel_center_xywh": "have width > 0 and height > 0",
 }
 FINE, NOT_FINITE, NO_EXTENT, OUTSIDE, TOO_THIN = range(5)
@@ -109,6 +110,8 @@ def corners_of(numbers, box_format, sizes):
         return first, second
     if box_format == "xywh":
         return first, first + second
+    if box_format == "rel_xywh":
+        return first * sizes, (first + second) * sizes
     center, extent = first * sizes, second * sizes
     return center - extent / 2, center + extent / 2
 

@@ -4,6 +4,7 @@ labelImg writes `classes.txt` beside the labels, Label Studio at the root of an 
 `obj.names` one folder above the labels, Roboflow `_darknet.labels` among them.
 """
 
+import itertools
 import os
 import pathlib
 
@@ -25,7 +26,10 @@ def find_names(root, annotations, base, problems):
     if path is not None:
         found = data_yaml.read(path)
     else:
-        path = _find(_places(root, annotations, base), LISTS)
+        starts = [base, *([] if annotations is None else [annotations]), root]
+        near = dict.fromkeys(place for start in starts for place in _near(start))
+        found = itertools.starmap(_list_in, near)
+        path = next((place for place in found if place is not None), None)
         if path is None:
             return None
         lines = _text_of(path).splitlines()
@@ -41,24 +45,63 @@ def find_yaml(root, annotations):
     """The `data.yaml` that belongs to the image folder `root`, or None."""
     if annotations is not None and os.path.isfile(annotations):
         return pathlib.Path(annotations)
-    start = pathlib.Path(os.path.abspath(root if annotations is None else annotations))
-    return _find((start, start.parent, start.parent.parent), YAML_NAMES)
+    near = _near(root if annotations is None else annotations)
+    return next((found for found in itertools.starmap(yaml_in, near) if found is not None), None)
 
 
-def _places(root, annotations, base):
-    """Where a list of names may lie: among the labels, and up to two folders above."""
-    starts = [base, *([] if annotations is None else [annotations]), root]
-    starts = [pathlib.Path(os.path.abspath(start)) for start in starts]
-    return [place for start in starts for place in (start, start.parent, start.parent.parent)]
+def yaml_in(place, given=True):
+    """The `data.yaml` in a folder, else the one other YAML file there that has class names.
+
+    given: whether somebody named the folder. One above it is not listed, only asked for files of
+    the usual names.
+    """
+    listed = _listed(place) if given else _usual(place, YAML_NAMES)
+    named = next((listed[name] for name in YAML_NAMES if name in listed), None)
+    if named is not None:
+        return named
+    others = [path for name, path in listed.items() if name.endswith((".yaml", ".yml"))]
+    return others[0] if len(others) == 1 and _has_names(others[0]) else None
 
 
-def _find(places, names):
-    for place in places:
-        for name in names:
-            # Nobody named that file, so it may not lead elsewhere.
-            if (place / name).is_file() and not (place / name).is_symlink():
-                return place / name
-    return None
+def _has_names(path):
+    try:
+        return bool(data_yaml.read(path).names)
+    except (ValueError, OSError):
+        return False
+
+
+def _near(start):
+    """(folder, whether it was given) of a folder and the two above it."""
+    start = pathlib.Path(os.path.abspath(start))
+    return [(start, True), (start.parent, False), (start.parent.parent, False)]
+
+
+def _list_in(place, given):
+    """The list of class names in a folder: of the usual names, else its one `*.names`; or None."""
+    listed = _listed(place) if given else _usual(place, LISTS)
+    other = [path for name, path in listed.items() if name.endswith(".names")]
+    usual = (listed[name] for name in LISTS if name in listed)
+    return next(usual, other[0] if len(other) == 1 and given else None)
+
+
+def _listed(place):
+    """{name in lower case: path} of the files in a folder that are no links.
+
+    Nobody named these files, so they may not lead elsewhere.
+    """
+    try:
+        with os.scandir(place) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return {}
+    return {name.lower(): place / name for name in sorted(names)}
+
+
+def _usual(place, names):
+    """The same of the files of these names alone, also in capitals; the folder is not listed."""
+    spelt = [spell(name) for spell in (str.upper, str.capitalize, str.lower) for name in names]
+    paths = [place / name for name in spelt]
+    return {path.name.lower(): path for path in paths if path.is_file() and not path.is_symlink()}
 
 
 def _text_of(path):

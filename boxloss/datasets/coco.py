@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
+
 from boxloss import files
-from boxloss.datasets.annotated import AnnotatedImage, Source
-from boxloss.datasets.coco_annotations import OWN_ID, boxes_of, describe, read_columns
+from boxloss.datasets.annotated import NO_AREA, AnnotatedImage, Source
+from boxloss.datasets.coco_annotations import OWN_ID, are_shares, boxes_of, describe, read_columns
 from boxloss.datasets.folder import NoMatchError
 from boxloss.datasets.values import Ids, identifier, name, size
 from boxloss.files import one_line, write_atomically
@@ -21,12 +23,18 @@ def read(path, problems, folder):
     entries, columns = read_columns(path, content["annotations"], problems)
     categories = _categories(path, content.get("categories"), columns["category_id"], problems)
     boxes = boxes_of(path, entries, columns, images, position_of, categories, problems)
-    return Source(images, boxes, categories, "xywh", describe)
+    if not are_shares(boxes.numbers):
+        return Source(images, boxes, categories, "xywh", describe)
+    received = "boxes of at most 1 x 1, which are read as shares of their images"
+    problems.add(path, "file", "have boxes in pixels", received, kept=True)
+    boxes.area = np.full(len(boxes.area), NO_AREA)
+    return Source(images, boxes, categories, "rel_xywh", describe)
 
 
 def files_in(folder):
     """The COCO files in a folder; Label Studio's notes.json, which only names classes, is none."""
-    return sorted(path for path in folder.glob("*.json") if is_coco(path))
+    listed = (path for path in folder.iterdir() if path.name.lower().endswith(".json"))
+    return sorted(path for path in listed if is_coco(path))
 
 
 def is_coco(path):
@@ -77,9 +85,7 @@ def _images(path, entries, folder, problems):
             received = f"id={written!r}" if isinstance(entry, dict) else repr(entry)
             problems.add(path, f"image at position {place}", OWN_ID, received, images=1)
             continue
-        item, file_name = f"image {written!r}", entry.get("file_name")
-        if not isinstance(file_name, str):
-            file_name = name(file_name)  # a number, where a picture is called 7.png
+        item, file_name = f"image {written!r}", file_name_of(entry)
         if file_name is None:
             received = f"file_name={entry.get('file_name')!r}"
             problems.add(path, item, "have a file name", received, images=1)
@@ -95,6 +101,13 @@ def _images(path, entries, folder, problems):
         return images, Ids((image.image_id, i) for i, image in enumerate(images))
     images = [image for i, image in enumerate(images) if i not in dropped]
     return images, Ids((image.image_id, i) for i, image in enumerate(images))
+
+
+def file_name_of(entry):
+    """The file name of an image object as text; LVIS has the address of the picture instead."""
+    written = entry.get("file_name", entry.get("coco_url"))
+    # A number, where a picture is called 7.png.
+    return written if isinstance(written, str) else name(written)
 
 
 def _of_one_id(path, group, images, folder, problems):
@@ -121,16 +134,9 @@ def _of_one_id(path, group, images, folder, problems):
 
 
 def _categories(path, entries, used, problems):
-    """{category id: name} of a list of objects, a list of names or a map; else of what is used."""
-    if isinstance(entries, dict):
-        entries = [_entry_of_pair(*pair) for pair in entries.items()]
-    if not isinstance(entries, list) or not entries:
-        return {key: str(key) for key in dict.fromkeys(used) if key is not None}
-    if all(isinstance(entry, str) for entry in entries):
-        first = _first_number(path, len(entries), used)
-        entries = [{"id": first + i, "name": entry} for i, entry in enumerate(entries)]
+    """{category id: name}; what cannot be read is reported."""
     categories = {}
-    for place, entry in enumerate(entries):
+    for place, entry in enumerate(category_objects(path, entries, used)):
         written = entry.get("id") if isinstance(entry, dict) else None
         key = identifier(written)
         if key is None:
@@ -145,6 +151,23 @@ def _categories(path, entries, used, problems):
         else:
             categories[key] = name(entry["name"])
     return categories
+
+
+def category_objects(path, entries, used):
+    """`categories` as a list of objects with id and name, whichever form the file has.
+
+    It may be such a list, a list of names, a map, or absent: then the ids that annotations use
+    (`used`, as identifiers) are the names.
+    """
+    if isinstance(entries, dict):
+        return [_entry_of_pair(*pair) for pair in entries.items()]
+    if not isinstance(entries, list) or not entries:
+        ids = dict.fromkeys(key for key in used if key is not None)
+        return [{"id": key, "name": str(key)} for key in ids]
+    if all(isinstance(entry, str) for entry in entries):
+        first = _first_number(path, len(entries), used)
+        return [{"id": first + i, "name": entry} for i, entry in enumerate(entries)]
+    return entries
 
 
 def _entry_of_pair(key, value):

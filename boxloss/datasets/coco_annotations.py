@@ -169,6 +169,17 @@ def _numbers(bboxes):
     return numbers, usable
 
 
+def are_shares(numbers):
+    """Whether boxes (n, 4) xywh are shares of their images, as Azure's tool for labels exports.
+
+    In pixels, boxes that all lie in the first pixel of their images mean nothing.
+    """
+    ends = numbers[:, :2] + numbers[:, 2:]
+    return len(numbers) > 0 and bool(
+        np.all((numbers >= 0) & (numbers <= 1) & (np.tile(ends, 2) <= 1.01))
+    )
+
+
 def _areas(values):
     """COCO's `area` as float64 (n,), `NO_AREA` where it is no positive number."""
     areas = None

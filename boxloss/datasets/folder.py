@@ -121,6 +121,7 @@ class ImageFolder:
         for index, key, guess in (
             (without_suffix, stem, LITERAL),
             (bare_stem, os.path.basename(stem), DEEPER),
+            (folded_stem, folded(stem), DEEPER),
         ):
             found = self._index(index).get(key, [])
             if len(found) == 1:
@@ -173,6 +174,10 @@ def folded(name):
 
 def without_suffix(name):
     return os.path.splitext(name)[0]
+
+
+def folded_stem(name):
+    return folded(without_suffix(name))
 
 
 def bare_stem(name):

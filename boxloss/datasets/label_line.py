@@ -5,12 +5,15 @@ pose data has. The class may be a decimal (numpy.savetxt writes 0.000e+00) or a 
 semicolons separate like spaces; a comma inside numbers without any point is a decimal comma.
 """
 
+import math
 import re
 
 from boxloss.datasets.values import number, whole_number
 
 FIELDS = "have a class number, then x_center y_center width height"
 AMBIGUOUS = "be a box or an outline, unless `kpt_shape` in data.yaml says that points follow a box"
+SHARES = "have a box in shares of the image, numbers between 0 and 1"
+LARGEST_SHARE = 2.0  # above, a number is a pixel or a percentage; boxes may hang out of their image
 SEPARATORS = re.compile(r"[\s,;]+")
 ROUNDING = 1e-3
 HIDDEN, SEEN = 0.0, 2.0  # what a visibility flag may be
@@ -64,6 +67,11 @@ def four_numbers(numbers, keypoints=0):
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
+def in_shares(four):
+    """Whether the numbers of a box can be shares of an image; what is not finite is not judged."""
+    return not any(LARGEST_SHARE < abs(value) < math.inf for value in four)
+
+
 def _flags_fit(numbers):
     """Whether the numbers can be a box and points x, y, flag, each flag 0, 1 or 2."""
     flags = numbers[6::3]
@@ -99,13 +107,16 @@ class Outlines:
             problems.add(source, f"line {line}", AMBIGUOUS, text, kept=True)
 
 
-def could_be_pose(numbers):
-    """Whether the first four numbers are a box in the image and the rest are points in it."""
+def could_be_pose(numbers, step=None):
+    """Whether the first four numbers are a box in the image and the rest are points in it.
+
+    step: numbers per point, 3 or 2; by default 3 where every third one is a flag.
+    """
     x, y, width, height = numbers[:4]
     low, high = (x - width / 2, y - height / 2), (x + width / 2, y + height / 2)
     if min(width, height) <= 0 or min(low) < -ROUNDING or max(high) > 1 + ROUNDING:
         return False
-    step = 3 if _flags_fit(numbers) else 2
+    step = step or (3 if _flags_fit(numbers) else 2)
     points = zip(numbers[4::step], numbers[5::step], strict=False)
     return all(
         point == (0, 0)  # a point that nobody marked

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from boxloss import files
 from boxloss.datasets.class_names import LISTS
-from boxloss.datasets.folder import is_hidden
+from boxloss.datasets.folder import folded_stem, is_hidden
 from boxloss.datasets.label_line import split_line
 from boxloss.files import one_line
 
@@ -50,7 +50,7 @@ class Labels(NamedTuple):
 def is_label(name):
     """Whether a file may hold labels, by its name."""
     base = name.rsplit("/", 1)[-1]
-    return base.lower().endswith(".txt") and base not in LISTS and not is_hidden(name)
+    return base.lower().endswith(".txt") and base.lower() not in LISTS and not is_hidden(name)
 
 
 def _holds_labels(path):
@@ -139,7 +139,23 @@ def _labels_of(pictures, tree, key_of):
         label = label_of.get(_key(os.path.splitext(key)[0])) or label_of.get(_key(key))
         if label is not None:
             found[picture] = label
+    _match_other_spellings(found, pictures, label_of.values(), key_of)
     return found
+
+
+def _match_other_spellings(found, pictures, labels, key_of):
+    """Add `A.JPG` with `a.txt`, and accents in another Unicode form, where one of each is left."""
+    used, left = set(found.values()), {}
+    for label in labels:
+        if label not in used:
+            left.setdefault(folded_stem(_key(label)), ([], []))[0].append(label)
+    for picture in pictures if left else ():
+        entry = left.get(folded_stem(_key(key_of(picture))))
+        if entry is not None and picture not in found:
+            entry[1].append(picture)
+    for names, fitting in left.values():
+        if len(names) == len(fitting) == 1:
+            found[fitting[0]] = names[0]
 
 
 def _is_plain(labels, pictures):

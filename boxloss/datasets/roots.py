@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from boxloss import files
 from boxloss.datasets import coco, data_yaml, voc
-from boxloss.datasets.class_names import LISTS, YAML_NAMES
-from boxloss.datasets.folder import ImageFolder, NoMatchError
+from boxloss.datasets.class_names import LISTS, yaml_in
+from boxloss.datasets.folder import ImageFolder, NoMatchError, is_hidden
 from boxloss.datasets.images import SUFFIXES
-from boxloss.datasets.values import paths_of
+from boxloss.datasets.values import paths_of, stem
 from boxloss.files import existing, one_line
 from boxloss.types import PathLike
 
@@ -52,6 +52,12 @@ def find_parts(path: PathLike, follow_links: bool = False) -> dict[str, Part]:
         parts = _of_file(place, follow_links)
     else:
         parts = _of_folder(place, follow_links)
+        for _ in range(2 if not parts else 0):  # VOCdevkit/VOC2007; an archive's own folder
+            inner = [folder for folder in _folders(place) if not is_hidden(f"{folder.name}/")]
+            if parts or len(inner) != 1:
+                break
+            place = inner[0]
+            parts = _of_folder(place, follow_links)
     if not parts:
         raise ValueError(
             "`images` must be given where `annotations` is neither a data.yaml nor the root of a "
@@ -79,9 +85,9 @@ def _of_file(path, follow_links):
 
 
 def _of_folder(root, follow_links):
-    for name in YAML_NAMES:
-        if (root / name).is_file():
-            return _of_yaml(root / name, follow_links)
+    found = yaml_in(root)
+    if found is not None:
+        return _of_yaml(found, follow_links)
     for find in (_of_part_folders, _of_coco_files, _of_darknet, _of_voc, _of_pairs, _of_flat):
         parts = find(root)
         if parts:
@@ -186,7 +192,7 @@ def _annotations_in(folder):
         return found[0], "coco"
     if any(map(voc.is_annotation, listed)):
         return folder, "voc"
-    texts = [name for name in listed if name.lower().endswith(".txt") and name not in LISTS]
+    texts = [name for name in listed if name.lower().endswith(".txt") and name.lower() not in LISTS]
     if texts or _first_folder(folder, ("labels",)):
         return folder, "yolo"
     return None
@@ -247,9 +253,15 @@ def _of_voc(root):
         part = part_of(path.stem)
         if part is not None:
             lines = files.decoded(files.read_bytes(path)).splitlines()
-            stems = [line.split()[0] for line in lines if line.strip()]
+            stems = [_listed_stem(line) for line in lines if line.strip()]
             parts[part] = Part(images, annotations, "voc", stems)
     return parts if "train" in parts else {WHOLE: Part(images, annotations, "voc")}
+
+
+def _listed_stem(line):
+    """The picture that a line of `ImageSets/Main` means: its first word, without the suffix."""
+    word = line.split()[0]
+    return stem(word) if word.lower().endswith(SUFFIXES) else word
 
 
 def _of_pairs(root):
@@ -257,14 +269,14 @@ def _of_pairs(root):
     images = _first_folder(root, PICTURE_FOLDERS)
     if images is None:
         return {}
-    for name, format in (("labels", "yolo"), ("annotations", "voc"), ("Annotations", "voc")):
+    for name, format in (("labels", "yolo"), ("annotations", "voc")):
         annotations = _first_folder(root, (name,))
         if annotations is None:
             continue
         parts = {
-            part_of(folder.name): Part(folder, annotations / folder.name, format)
+            part_of(folder.name): Part(folder, _first_folder(annotations, (folder.name,)), format)
             for folder in _folders(images)
-            if part_of(folder.name) and (annotations / folder.name).is_dir()
+            if part_of(folder.name) and _first_folder(annotations, (folder.name,))
         }
         return parts or {WHOLE: Part(images, annotations, format)}
     return {}
@@ -275,4 +287,8 @@ def _folders(root):
 
 
 def _first_folder(root, names):
-    return next((root / name for name in names if (root / name).is_dir()), None)
+    """The folder in `root` of the first of these names that there is, in any case; or None."""
+    listed = {entry.name: entry for entry in sorted(root.iterdir()) if entry.is_dir()}
+    folded = {name.lower(): entry for name, entry in reversed(listed.items())}
+    found = (listed.get(name) or folded.get(name.lower()) for name in names)
+    return next((entry for entry in found if entry is not None), None)

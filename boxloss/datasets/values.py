@@ -189,10 +189,11 @@ def stem(text: str) -> str:
 
 def _spellings(text):
     forms = [text, text.replace("\\", "/")]
+    forms += [form.strip() for form in forms]  # a list of names that was read line by line
     if "%" in text:
-        forms.append(unquote(forms[1]))
+        forms.append(unquote(forms[-1]))
     if "?" in text:  # a URL with a query; Label Studio names local files in it, as `?d=sub/a.png`
-        address = urlsplit(forms[1])
+        address = urlsplit(forms[3])
         forms += [unquote(address.path), unquote(address.query.partition("=")[2])]
     return dict.fromkeys(forms)
 

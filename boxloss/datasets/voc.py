@@ -111,7 +111,8 @@ def parse(data):
     parser.EndElementHandler = lambda tag: builder.end(tag.lower())
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(_text(data).encode("utf-8"), True)
+        # Blank lines before the declaration and zeros behind the end: no parser takes them.
+        parser.Parse(_text(data).strip("\0\ufeff \t\r\n").encode("utf-8"), True)
         return builder.close()
     except (xml.parsers.expat.ExpatError, LookupError) as error:  # LookupError: unknown encoding
         raise ValueError(str(error)) from None

@@ -11,7 +11,14 @@ import pathlib
 from boxloss import files
 from boxloss.datasets.annotated import AnnotatedBoxes, AnnotatedImage, Source
 from boxloss.datasets.class_names import find_names
-from boxloss.datasets.label_line import FIELDS, Outlines, four_numbers, split_line
+from boxloss.datasets.label_line import (
+    FIELDS,
+    SHARES,
+    Outlines,
+    four_numbers,
+    in_shares,
+    split_line,
+)
 from boxloss.datasets.labels import find_labels
 from boxloss.files import one_line, write_atomically
 
@@ -83,6 +90,9 @@ class _Reader:
             four = four_numbers(numbers, self.keypoints)
         except ValueError:
             self.problems.add(source, f"line {line}", FIELDS, text, boxes=1)
+            return
+        if not in_shares(four):  # the share of a box that is 100 times its image would be all of it
+            self.problems.add(source, f"line {line}", SHARES, text, boxes=1)
             return
         if len(numbers) > 4 and not self.keypoints:
             self.outlines.add(source, line, text, numbers)
