@@ -331,7 +331,7 @@ def test_classes_of_yolo_results_are_counted_from_0_also_where_the_first_was_nev
     [
         (
             "0 .5 .5 .1 .1",
-            "a.txt must have a confidence after the box (Ultralytics: save_conf=True)",
+            "a.txt must have a confidence from 0 to 1 after the box (Ultralytics: save_conf=True)",
         ),
         ("0 .5 .5 .1", "line 1 of a.txt must be: class x_center y_center width height confidence"),
         ("0.5 .5 .5 .1 .1 .9", "line 1 of a.txt must be: class"),

@@ -7,6 +7,7 @@ it pairs perfect boxes with other images, and AP is near 0. So every reading tha
 and where two fit and say different things, we refuse and name the argument that decides.
 """
 
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,7 @@ def _by_file_name(unpaired, truth):
     def place(text):
         if not isinstance(text, str):
             return None
-        for path, _ in values.paths_of(text):
+        for path, _ in values.paths_of(unicodedata.normalize("NFC", text)):
             if path in whole:
                 return whole[path]
         return ends.get(_path(text).rsplit("/", 1)[-1])
@@ -136,8 +137,12 @@ def _by_stem(unpaired, truth):
 
 
 def _path(text):
-    """A file name with one separator and without what does not count, such as `./`."""
-    return next(values.paths_of(text.replace("\\", "/")), (text, ""))[0]
+    """A file name with one separator and without what does not count, such as `./`.
+
+    Accents are in one Unicode form: a Mac writes them as two characters, others as one.
+    """
+    text = unicodedata.normalize("NFC", text).replace("\\", "/")
+    return next(values.paths_of(text), (text, ""))[0]
 
 
 def _unique(pairs):

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from boxloss.datasets import DataSet, values
+from boxloss.datasets.coco import category_objects, file_name_of
+from boxloss.datasets.coco_annotations import FLAGS
 from boxloss.datasets.problems import Problems
 from boxloss.files import one_line, read_json, shortened
 from boxloss.types import PathLike
@@ -112,6 +114,16 @@ def _truth_of_dataset(dataset):
     return built
 
 
+def _ambiguous_ids(content):
+    """Ids of images that several file names have: nobody knows on which a box was drawn."""
+    names = {}
+    for entry in content:
+        if isinstance(entry, dict):
+            key = values.identifier(entry.get("id"))
+            names.setdefault(key, set()).add(file_name_of(entry))
+    return {key for key, found in names.items() if len(found) > 1}
+
+
 class _Reading:
     """Reads one COCO dict; what is broken goes to `problems`."""
 
@@ -119,13 +131,16 @@ class _Reading:
         self.where, self.problems = where, problems
 
     def truth(self, content):
-        keys = ("images", "annotations", "categories")
+        keys = ("images", "annotations")
         if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
             received = type(content).__name__
             fail(self.where, "it", f"be a COCO object with the lists {keys}", received)
         images, image_of = self.images(content["images"])
-        names, category_ids, label_of = self.categories(content["categories"])
-        columns = self.annotations(content["annotations"], image_of, label_of)
+        entries = (entry for entry in content["annotations"] if isinstance(entry, dict))
+        used = [values.identifier(entry.get("category_id")) for entry in entries]
+        objects = category_objects(self.where, content.get("categories"), used)
+        names, category_ids, label_of = self.categories(objects)
+        columns = self.annotations(content["annotations"], image_of, label_of, names)
         return Truth(images, names, category_ids, **columns, label_of_category=label_of)
 
     def drop(self, item, rule, received, **cost):
@@ -141,21 +156,21 @@ class _Reading:
     def images(self, content):
         """(images, their positions by id)."""
         images, image_of = [], values.Ids()
+        ambiguous = _ambiguous_ids(content)
         for position, entry in self.entries(content, "image", images=1):
             number = values.identifier(entry.get("id"))
             item = f"image {position}"
             if number is None:
                 received = repr(entry.get("id"))
                 self.drop(item, "have an integer or text id", received, images=1)
-            elif not image_of.add(number, len(images)):
+            elif number in ambiguous or not image_of.add(number, len(images)):
                 rule = "have an id that no other image has"
                 self.drop(item, rule, f"id={entry['id']!r}", images=1)
             else:
-                name = entry.get("file_name")
                 images.append(
                     {
                         "id": number,
-                        "file_name": name if isinstance(name, str) else str(entry["id"]),
+                        "file_name": file_name_of(entry) or str(entry["id"]),
                         "width": values.size(entry.get("width")),
                         "height": values.size(entry.get("height")),
                     }
@@ -179,15 +194,17 @@ class _Reading:
                 ids.append(number)
         return list(labels), ids, label_of
 
-    def annotations(self, content, image_of, label_of):
+    def annotations(self, content, image_of, label_of, names):
         """The columns of a Truth."""
         rows, label_of = [], values.Ids(label_of.items())
+        by_name = {name: label for label, name in enumerate(names)}
         for position, entry in self.entries(content, "annotation", boxes=1):
             box, number = bbox_of(entry), values.identifier(entry.get("id"))
             image, label = (
                 known.get(entry.get(key))
                 for key, known in (("image_id", image_of), ("category_id", label_of))
             )
+            label = by_name.get(entry.get("category_id")) if label is None else label
             item = f"annotation {entry.get('id', position)!r}"
             if box is None:
                 self.drop(item, BOX_RULE, f"bbox={entry.get('bbox')!r}", boxes=1)
@@ -198,10 +215,12 @@ class _Reading:
             else:
                 area = values.number(entry.get("area"))
                 usable = area is not None and 0 <= area < math.inf
-                crowd, ignore = (values.flag(entry.get(key)) for key in ("iscrowd", "ignore"))
+                crowd, *ignore = (values.flag(entry.get(key)) for key in FLAGS)
                 number = entry.get("id", position) if number is None else number
                 area = area if usable else box[2] * box[3]
-                rows.append((box, image, label, number, area, crowd, crowd or ignore, position))
+                rows.append(
+                    (box, image, label, number, area, crowd, crowd or any(ignore), position)
+                )
         boxes, image, label, ids, area, crowd, ignored, places = (
             zip(*rows, strict=True) if rows else [()] * 8
         )

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from boxloss import files
 from boxloss.datasets import values
 from boxloss.evaluation.truth import BOX_RULE, bbox_of, fail
+from boxloss.evaluation.yolo_results import add_folder
 from boxloss.files import one_line, read_json
 
 NAME_KEYS = ("category_name", "class_name")  # SAHI writes the first, pandas tables often the second
-NO_LABELS = ("classes.txt", "obj.names")  # texts beside labels that hold none
+FILE_KEYS, SCORE_KEYS = ("file_name", "filename"), ("score", "confidence")
 
 
 @dataclass(eq=False)
@@ -54,13 +54,15 @@ class Unpaired:
         if not in_memory:
             where = one_line(source)
             if pathlib.Path(source).is_dir():
-                return _of_yolo_folder(pathlib.Path(source))
+                rows = Rows(where)
+                add_folder(rows, pathlib.Path(source))
+                return rows.table(relative=True, class_base=0)
             source = read_json(source)
         if isinstance(source, dict):
             source = _results_of_dict(source, where)
         if not isinstance(source, list):
             fail(where, "it", "be a list of COCO results", type(source).__name__)
-        rows = _Rows(where)
+        rows = Rows(where)
         for position, entry in enumerate(source):
             if not isinstance(entry, dict):
                 fail(where, f"detection {position}", "be an object", repr(entry))
@@ -68,7 +70,7 @@ class Unpaired:
         return rows.table(in_memory=in_memory)
 
 
-class _Rows:
+class Rows:
     """Collects detections row by row."""
 
     def __init__(self, where):
@@ -77,13 +79,13 @@ class _Rows:
 
     def add_result(self, position, entry):
         """One COCO result."""
-        box, score = bbox_of(entry), values.number(entry.get("score"))
+        box, score = bbox_of(entry), values.number(_first(entry, SCORE_KEYS))
         item = f"detection {position}"
         if box is None:
             fail(self.where, item, BOX_RULE, f"bbox={entry.get('bbox')!r}")
         if score is None or not math.isfinite(score):
             fail(self.where, item, "have a finite score", f"score={entry.get('score')!r}")
-        name = entry.get("file_name")
+        name = _first(entry, FILE_KEYS)
         image = (_key(entry.get("image_id")), name if isinstance(name, str) else None)
         names = (values.name(entry[key]) for key in NAME_KEYS if entry.get(key) is not None)
         self.add(position, image, (_key(entry.get("category_id")), next(names, None)), box, score)
@@ -104,6 +106,11 @@ class _Rows:
             list(self.classes),
             **more,
         )
+
+
+def _first(entry, keys):
+    """The value of the first of these keys that has one, None where none has."""
+    return next((entry[key] for key in keys if entry.get(key) is not None), None)
 
 
 def _key(value):
@@ -134,40 +141,3 @@ def _results_of_dict(content, where):
             entry = {"file_name": file_name, "category_name": name} | entry
         results.append(entry)
     return results
-
-
-def _of_yolo_folder(folder):
-    """Detections of a folder of text files, as Ultralytics' `save_txt` with `save_conf` writes.
-
-    One file per image, named like it; a line is the class (counted from 0), the centre, width and
-    height in shares of the image, and the confidence.
-    """
-    if not any(folder.glob("*.txt")) and (folder / "labels").is_dir():
-        folder = folder / "labels"
-    rows = _Rows(one_line(folder))
-    for name in files.walk(folder).names:
-        if name.lower().endswith(".txt") and pathlib.PurePosixPath(name).name not in NO_LABELS:
-            image = (None, name)
-            text = files.read_bytes(files.inside(folder, name)).decode("utf-8-sig", "replace")
-            for number, line in enumerate(text.splitlines(), 1):
-                if line.strip():
-                    _add_line(rows, image, f"line {number} of {one_line(name)}", line)
-    if not rows.rows:
-        rule = "hold a text file with detections"
-        fail(rows.where, "folder", rule, "none")
-    return rows.table(relative=True, class_base=0)
-
-
-def _add_line(rows, image, item, line):
-    numbers = [values.number(word) for word in line.split()]
-    if len(numbers) == 5:
-        rule = "have a confidence after the box (Ultralytics: save_conf=True)"
-        fail(rows.where, item, rule, line)
-    good = len(numbers) == 6 and all(n is not None and math.isfinite(n) for n in numbers)
-    category = values.whole_number(numbers[0]) if good else None
-    if category is None or min(numbers[3:5]) < 0:
-        rule = "be: class x_center y_center width height confidence"
-        fail(rows.where, item, rule, line)
-    x, y, width, height, score = numbers[1:]
-    box = [x - width / 2, y - height / 2, width, height]
-    rows.add(len(rows.rows), image, (category, None), box, score)

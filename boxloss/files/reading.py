@@ -186,8 +186,8 @@ def decoded(data):
 def read_json(path):
     """What the JSON file holds; ValueError that names the file where it is not JSON."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return json.load(file)
+        with open(path, "rb") as file:
+            return json.loads(decoded(file.read()))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{one_line(path)}: file must be valid JSON. Received: {shortened(error)}"
