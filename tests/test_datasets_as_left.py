@@ -7,6 +7,8 @@ test_datasets_yolo.py.
 
 import json
 import os
+import pathlib
+import shutil
 
 import folders
 import numpy as np
@@ -217,11 +219,79 @@ def test_no_box_of_colliding_ids_lies_on_a_wrong_image(place, key):
     )
 
 
-def test_of_colliding_ids_the_one_whose_picture_is_there_is_meant(place):
+def test_of_colliding_ids_none_is_meant_where_only_one_picture_is_there_either(place):
+    """The boxes of the picture that is not there have the same id."""
     write(place / "images" / NAMES[1], PNG)
-    read = load_coco(place, collision(NAMES[:2], [1500, 1500]))
-    assert list(shown(read)) == ["noon/001500.png"]
+    write(place / "images" / NAMES[3], PNG)
+    read = load_coco(place, collision(NAMES, [1500, 1500, 1500, 7]))
+    assert shown(read) == {"noon/001501.png": [("cell", [4, 7, 12, 13])]}
+    assert read.dropped == {"images": 3, "boxes": 3}
+
+
+def test_images_that_are_the_same_in_everything_may_be_several_where_names_made_the_ids(place):
+    """Files of several folders whose names alone were kept: all are `001500.png` with id 1500."""
+    write(place / "images" / "001500.png", PNG)
+    names = ["001500.png", "001500.png", "a.png"]
+    read = load_coco(place, collision(names, [1500, 1500, 3]))
+    assert shown(read) == {"a.png": [("cell", [3, 5, 11, 11])]}
+    assert read.dropped == {"images": 2, "boxes": 2}
+    # A running number says that one image was listed twice.
+    read = load_coco(place, collision(names, [8, 8, 3]))
+    assert {name: len(boxes) for name, boxes in shown(read).items()} == {
+        "001500.png": 2,
+        "a.png": 1,
+    }
     assert read.dropped == {"images": 1, "boxes": 0}
+
+
+@pytest.fixture
+def carla():
+    """The folder of real street scenes, where this machine has it."""
+    beside = pathlib.Path(__file__).parents[2] / "shared" / "data" / "carla"
+    folder = pathlib.Path(os.environ.get("BOXLOSS_CARLA", beside))
+    if not (folder / "val.json").is_file():
+        pytest.skip(f"CARLA is not here: set BOXLOSS_CARLA (looked in {folder})")
+    return folder
+
+
+def test_the_real_set_of_several_towns_as_it_is_published(carla, tmp_path):
+    """Frames of towns, whose names lost the town: ids are the numbers of the frames."""
+    names, boxes = {}, {}
+    for part in ("train", "val"):
+        content = json.loads((carla / f"{part}.json").read_text())
+        for image in content["images"]:
+            town, frame = image["file_name"].removesuffix(".jpg").split("_")
+            names.setdefault(frame, []).append((town, part, image))
+        for annotation in content["annotations"]:
+            boxes.setdefault((part, annotation["image_id"]), []).append(annotation)
+    several = [frame for frame, found in names.items() if len(found) > 1]
+    alone = [frame for frame, found in names.items() if len(found) == 1][:12]
+    images, annotations = [], []
+    for frame in several + alone:
+        for town, part, image in names[frame]:
+            path = tmp_path / "images" / town / f"{frame}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(carla / part / image["file_name"], path)
+            images.append(image | {"id": int(frame), "file_name": f"{frame}.jpg"})
+            for entry in boxes.get((part, image["id"]), []):
+                number = len(annotations) + 1
+                annotations.append(entry | {"id": number, "image_id": int(frame)})
+    lost = sum(len(names[frame]) for frame in several)
+    assert "001500" in several and lost >= 2
+    content = {"images": images, "annotations": annotations, "categories": content["categories"]}
+    read = load_coco(tmp_path, content)
+    assert {record.path.stem for record in read.records} == set(alone)
+    for record in read.records:
+        ((town, part, image),) = names[record.path.stem]
+        own = np.array([entry["bbox"] for entry in boxes.get((part, image["id"]), [])])
+        own = own.reshape(-1, 4)
+        np.testing.assert_array_equal(
+            record.boxes, np.hstack([own[:, :2], own[:, :2] + own[:, 2:]])
+        )
+        assert record.path.parent.name == town
+    stray = sum(entry["image_id"] in map(int, several) for entry in annotations)
+    assert read.dropped == {"images": lost, "boxes": stray}
+    assert len(read.problems) == lost + stray
 
 
 def test_names_that_could_only_be_guessed_to_be_one_picture_have_none(place):

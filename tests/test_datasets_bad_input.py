@@ -155,7 +155,7 @@ def image(**changes):
             "2 must name a file that image 1 does not name. Received: file_name='a.png'",
         ),
         (
-            image(id=1),
+            image(id=1, file_name="./a.png"),
             "at position 1 must have an id that no other image has. Received: id=1",
         ),
         (

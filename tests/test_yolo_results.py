@@ -161,7 +161,7 @@ def test_flags_of_a_truth_without_images_are_read_as_with_them(place, key):
 
 
 def test_no_box_of_colliding_ids_is_on_a_wrong_image_without_images_either():
-    content = folders.collision(["x/1500.png", "y/1500.png", "2.png", "2.png"], [1500, 1500, 2, 2])
+    content = folders.collision(["x/1500.png", "y/1500.png", "2.png", "2.png"], [1500, 1500, 7, 7])
     problems = Problems()
     truth = Truth.of(content, problems)
     names = [truth.images[i]["file_name"] for i in truth.image]

@@ -8,15 +8,15 @@ from boxloss import files
 from boxloss.datasets.annotated import NO_AREA, AnnotatedImage, Source
 from boxloss.datasets.coco_annotations import OWN_ID, are_shares, boxes_of, describe, read_columns
 from boxloss.datasets.folder import NoMatchError
-from boxloss.datasets.values import Ids, identifier, name, size
+from boxloss.datasets.values import Ids, identifier, name, size, stem, whole_number
 from boxloss.files import one_line, write_atomically
 
 
 def read(path, problems, folder):
     """The Source of a COCO file; category keys are its category ids. `segmentation` is ignored.
 
-    Ids may be any whole numbers or texts. Where several images have one id, as in merged files, the
-    one whose picture is in `folder` is meant; where several pictures are there, none is.
+    Ids may be any whole numbers or texts. Images that share an id, as in files that were merged,
+    are dropped with their boxes, unless they are one picture twice.
     """
     content = _content(path)
     images, position_of = _images(path, content["images"], folder, problems)
@@ -111,23 +111,35 @@ def file_name_of(entry):
 
 
 def _of_one_id(path, group, images, folder, problems):
-    """Positions to drop of images that share an id: all but the one whose picture is there."""
-    names = {}
-    for _, _, position in group:
-        try:
-            names.setdefault(folder.find(images[position].file_name).name, position)
-        except NoMatchError:
-            continue
-    # With two pictures nobody knows which of them a box with this id was drawn on.
-    kept = next(iter(names.values())) if len(names) == 1 else None
-    if not names:
-        kept = group[0][-1]
+    """Positions to drop of images that share an id: all, unless they are one image twice."""
+    positions = [position for *_, position in group]
+    names = [_picture(images[position].file_name, folder) for position in positions]
+    kept = None if of_several_pictures(images[positions[0]].image_id, names) else positions[0]
     for place, written, position in group:
         if position != kept:
             item = f"image at position {place}"
             rule = "have an id that no other image has"
             problems.add(path, item, rule, f"id={written!r}", images=1)
-    return {position for _, _, position in group} - {kept}
+    return set(positions) - {kept}
+
+
+def of_several_pictures(key, names):
+    """Whether image objects of one id `key` may mean several pictures; names: of their files.
+
+    Nobody knows then which of the pictures a box with this id was drawn on. An id that is the
+    number in the name was made from the name, often after its folder was taken off: even objects
+    that are the same in everything may come from several pictures (`1500` of `a/001500.png`).
+    """
+    number = whole_number(key)
+    made_of_name = number is not None and whole_number(stem(names[0])) == number
+    return len(set(names)) > 1 or made_of_name
+
+
+def _picture(name, folder):
+    try:
+        return folder.find(name).name
+    except NoMatchError:
+        return name
 
 
 # Categories ---------------------------------------------------------------------------------------

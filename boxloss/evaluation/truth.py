@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from boxloss.datasets import DataSet, values
-from boxloss.datasets.coco import category_objects, file_name_of
+from boxloss.datasets.coco import category_objects, file_name_of, of_several_pictures
 from boxloss.datasets.coco_annotations import FLAGS
 from boxloss.datasets.problems import Problems
 from boxloss.files import one_line, read_json, shortened
@@ -115,13 +115,14 @@ def _truth_of_dataset(dataset):
 
 
 def _ambiguous_ids(content):
-    """Ids of images that several file names have: nobody knows on which a box was drawn."""
+    """Ids that several images may have: nobody knows on which of them a box was drawn."""
     names = {}
     for entry in content:
         if isinstance(entry, dict):
             key = values.identifier(entry.get("id"))
-            names.setdefault(key, set()).add(file_name_of(entry))
-    return {key for key, found in names.items() if len(found) > 1}
+            names.setdefault(key, []).append(file_name_of(entry) or "")
+    shared = ((key, found) for key, found in names.items() if len(found) > 1)
+    return {key for key, found in shared if of_several_pictures(key, found)}
 
 
 class _Reading:
