@@ -179,6 +179,7 @@ def test_an_export_that_is_not_divided_is_one_part(tmp_path, files):
         stem, _, suffix = path.rpartition("_")
         write(tmp_path / f"{stem}.{suffix}", content)
     write(tmp_path / "notes.json", {"categories": [], "info": {"version": "1.0"}})
+    write(tmp_path / "more.json", {"annotations": []})
     assert list(datasets.find_parts(tmp_path)) == ["all"]
     boxes = list(shown(datasets.load(annotations=tmp_path, strict=True)).values())
     assert boxes in ([YOLO_CELL], [CELL])

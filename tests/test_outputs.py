@@ -1,5 +1,6 @@
 """A folder that a command writes to: one process at a time, and nothing of others is lost."""
 
+import errno
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import zipfile
 import pytest
 
 from boxloss import cli, files
+from boxloss.files import outputs
 from boxloss.files.outputs import MANIFEST, TEMPORARY
 
 FOREIGN = r"`out` must not hold a file of another origin, or one that was changed since "
@@ -151,6 +153,44 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
     with files.output(tmp_path):
         write(tmp_path / "a.csv", "second")
     assert content(tmp_path) == {".checkpoint-mine.npz": b"of somebody else", "a.csv": b"second"}
+
+
+class Msvcrt:
+    """Windows' module for locks, by those of the system on which the tests run."""
+
+    LK_NBLCK = 2
+
+    def __init__(self, fcntl):
+        self.fcntl, self.calls = fcntl, []
+
+    def locking(self, descriptor, mode, count):
+        self.calls.append((mode, count, os.lseek(descriptor, 0, os.SEEK_CUR)))
+        try:
+            self.fcntl.flock(descriptor, self.fcntl.LOCK_EX | self.fcntl.LOCK_NB)
+        except OSError:  # what Windows says then
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+
+def test_the_way_of_windows_locks_the_first_byte_and_closes_before_it_removes(
+    tmp_path, monkeypatch
+):
+    """Not run on Windows: the module is a stand-in. That its lock ends with the process is not."""
+    msvcrt = Msvcrt(pytest.importorskip("fcntl"))
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(outputs, "WINDOWS", True)
+    with files.output(tmp_path / "out") as first:
+        with pytest.raises(ValueError, match="must be written by one process at a time"):
+            outputs.Output(tmp_path / "out", overwrite=True).open()
+        write(tmp_path / "out" / "x.csv", "ours")
+    assert msvcrt.calls == [(Msvcrt.LK_NBLCK, 1, 0)] * 2
+    with files.output(tmp_path / "out", ["x.csv"]):
+        pass
+    removed = []
+    monkeypatch.setattr(os, "unlink", lambda path: removed.append(first.file.closed))
+    with files.output(tmp_path / "new") as first:
+        pass
+    assert removed == [True]
 
 
 def test_blocks_for_one_folder_may_be_nested(tmp_path):

@@ -18,6 +18,7 @@ from boxloss.files.older import written_by_older_version
 
 MANIFEST = "boxloss.jsonl"
 TEMPORARY = ".boxloss-tmp-"
+WINDOWS = os.name == "nt"
 # Temporary files of versions before the list, which nobody else names like this.
 OLD_TEMPORARY = re.compile(r"\.[\w ]{1,40}-[a-z0-9_]{8}(\.[a-z0-9]+){1,2}")
 _OPEN: dict[str, "Output"] = {}  # real path -> the Output that this process has open there
@@ -148,8 +149,11 @@ class Output:
 
     def close(self):
         """Give the folder free; leave no trace where nothing was written."""
+        if WINDOWS:  # where no open file can be removed
+            self.file.close()
         if not self.written and self.new_list:
-            os.unlink(self.list)
+            with contextlib.suppress(PermissionError):  # Windows: another process has it by now
+                os.unlink(self.list)
             if self.new_folder:
                 with contextlib.suppress(OSError):  # something else is in it by now
                     os.rmdir(self.root)
