@@ -42,6 +42,34 @@ def test_the_arithmetic_of_one_loop_is_exact_enough():
     np.testing.assert_array_equal(one, 1)
 
 
+def test_roots_of_one_loop_are_exact_enough():
+    largest = np.finfo("float32").max
+    x = np.concatenate([np.logspace(-37.9, 38.5, 2000), [largest, 1, 4, 2]]).astype("float32")
+    nothing = np.float32([0, -0.0, 1e-39, -1e-39, -1, -largest, -np.inf])
+
+    def root(x):
+        return ops.safe_sqrt(x)
+
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        root = tf.function(root, jit_compile=True)
+    else:
+        import jax
+
+        root = jax.jit(root)
+    value, slope = value_and_gradient(
+        root, np.concatenate([x, nothing, np.float32([np.inf, np.nan])])
+    )
+    exact = np.sqrt(x.astype("float64"))
+    np.testing.assert_allclose(value[: len(x)], exact, rtol=2e-7)
+    np.testing.assert_allclose(slope[: len(x)], 0.5 / exact, rtol=5e-7)
+    np.testing.assert_array_equal(value[len(x) : -2], 0)
+    np.testing.assert_array_equal(slope[len(x) : -2], 0)
+    # No infinity: the root of the largest number, whose slope is next to nothing.
+    assert value[-2] > 1.8e19 and 0 <= slope[-2] < 1e-19 and np.isnan(value[-1])
+
+
 @pytest.mark.parametrize("name", ["one_minus_exp", "exp_of_minus"])
 def test_exponentials_of_one_loop_are_exact_enough(name):
     x = np.concatenate([np.logspace(-30, 1.9, 2000), [0, 0.34657, 0.34658, 1.0397, 1e30, np.inf]])

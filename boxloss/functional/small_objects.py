@@ -34,21 +34,22 @@ def sd_terms(pair, delta=0.5, largest_area=LARGEST_AREA):
 FAR = 150.0
 
 
+# No side is taken for shorter: the square of its reciprocal must be a number.
+SHORTEST = 1e-18
+
+
 def _squared_distance(offset, change, side, true_side):
     """(offset^2 + change^2 / 4) (1 / side^2 + 1 / true_side^2), at most FAR^2.
 
     A side of 0 makes it FAR^2, unless nothing differs on this axis: 0 then.
     """
-    one, zero = ops.ones_like(offset), ops.zeros_like(offset)
+    # 1 / SHORTEST^2 = 1e36 makes FAR^2 of all but nothing. Without a select, which would end the
+    # vectorised loop here: that took 2.4 times as long.
+    shortest = SHORTEST * ops.ones_like(offset)
+    one_by, one_by_true = (ops.reciprocal(ops.maximum(x, shortest)) for x in (side, true_side))
     squares = ops.square(offset) + 0.25 * ops.square(change)
-    flat = ops.less_equal(side * true_side, zero)
-    weights = ops.square(ops.divide_or(one, side, 0.0)) + ops.square(
-        ops.divide_or(one, true_side, 0.0)
-    )
-    distance = squares * weights
-    far = ops.logical_or(ops.greater(distance, FAR**2 * one), flat)
-    far = ops.logical_and(far, ops.greater(squares, zero))
-    return ops.where(far, FAR**2 * one, distance)
+    distance = squares * (ops.square(one_by) + ops.square(one_by_true))
+    return ops.minimum(distance, FAR**2 * ops.ones_like(distance))
 
 
 def gcd_terms(pair):

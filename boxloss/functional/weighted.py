@@ -47,15 +47,18 @@ def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5, p
     # c is a constant here, and here only.
     squares = ops.square(pair.dx) + ops.square(pair.dy)
     diagonal = ops.stop_gradient(ops.square(pair.cw) + ops.square(pair.ch))
-    attention = ops.exp(ops.divide_or(squares, diagonal, 0.0))
+    # `exp_of_minus` keeps the fused loop vectorised, which `exp` and a division would end.
+    attention = ops.reciprocal(ops.exp_of_minus(ops.divide_or(squares, diagonal, 0.0)))
     if version > 1:
         if not isinstance(running_mean, float):  # a mean that moves may fall to 0
             running_mean = ops.maximum(running_mean, SMALLEST_MEAN)
-        outlier = ops.stop_gradient(1.0 - pair.plain_iou if plain else cost) / running_mean
+        outlier = ops.stop_gradient(1.0 - pair.plain_iou if plain else cost) * (1.0 / running_mean)
         if version == 2:
             factor = power(outlier, gamma) if gamma else ops.ones_like(outlier)
         else:
-            factor = outlier * ops.exp((delta - outlier) * math.log(alpha)) / delta
+            falling = ops.exp_of_minus(outlier * math.log(alpha))
+            # Above e^88 float32 ends anyway, and far above it Python's own numbers.
+            factor = outlier * falling * (math.exp(min(delta * math.log(alpha), 88.0)) / delta)
         attention = factor * attention
     return {"overlap": attention * cost, "inversion": pair.inversion}
 

@@ -457,8 +457,37 @@ def one_minus_exp(x, most=None):
     return by_hand(function)(x)
 
 
+def _half(bits_of_x):
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.bitwise.right_shift(bits_of_x, tf.constant(1, bits_of_x.dtype))
+    return bits_of_x >> 1
+
+
+def _root(x):
+    # Newton's method for 1 / sqrt(x), as `reciprocal`: a root of the processor, and the division in
+    # its derivative, keep the loop from being vectorised. The bits of a float are about its
+    # logarithm: minus their half is 1 / sqrt(x) within 4 %, and three steps end below the last bit.
+    bad = _ops.less(x, SMALLEST * _ops.ones_like(x))
+    safe = _ops.clip(x, SMALLEST, 3.4028235e38)  # the steps know no infinity
+    y = bits(0x5F3759DF - _half(bits(_ops.stop_gradient(safe))), "float32")
+    for _ in range(3):
+        y = y * (1.5 - 0.5 * ((safe * y) * y))  # half of the smallest number would be 0
+    root = safe * y
+    root = root + 0.5 * y * (safe - root * root)
+    zero = _ops.zeros_like(x)
+
+    def gradient(upstream):
+        return _ops.where(bad, zero, upstream * (0.5 * y))
+
+    return _ops.where(bad, zero, root), gradient
+
+
 def safe_sqrt(x):
     """sqrt(x) where x > 0; 0 without gradient, which would be infinite, where x <= 0."""
+    if compiles_to_one_loop(x):
+        return by_hand(_root)(x)
     # Two selects: the inner one keeps the root away from 0, where its derivative is infinite and
     # infinite times the 0 of the outer select would be NaN.
     bad = _ops.less_equal(x, _ops.zeros_like(x))
@@ -467,6 +496,8 @@ def safe_sqrt(x):
 
 def safe_power(x, exponent):
     """x ** exponent where x > 0; 0 without gradient where x <= 0, as `safe_sqrt`."""
+    if exponent == 0.5:
+        return safe_sqrt(x)
     bad = _ops.less_equal(x, _ops.zeros_like(x))
     powered = _ops.power(_ops.where(bad, _ops.ones_like(x), x), exponent)
     return _ops.where(bad, _ops.zeros_like(x), powered)
