@@ -14,7 +14,9 @@ export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 
 # The mathematics runs on every backend; pictures, data and training are TensorFlow's here. On JAX
 # `make test` checks values and gradients of every loss, `make test-slow` everything.
-MATHEMATICS := $(wildcard $(addprefix tests/,test_losses.py test_properties.py test_mining.py \
+LOSSES := $(addprefix tests/test_,losses.py loss_levels.py loss_formats.py loss_registry.py \
+	loss_input.py functional.py)
+MATHEMATICS := $(LOSSES) $(wildcard $(addprefix tests/,test_properties.py test_mining.py \
 	test_metrics.py test_rotated.py test_uncertainty.py test_statistical_losses.py \
 	test_class_losses.py test_fine_grained.py test_boxes3d.py test_coders.py test_assigners.py \
 	test_assignment.py test_compat.py))
@@ -140,7 +142,7 @@ $(ADDONS_READY): pyproject.toml constraints.txt
 ifneq ($(ADDONS_PYTHON),)
 test-addons: $(ADDONS_READY)
 	$(ADDONS_VENV)/bin/python -m pytest -n 2 -q -rfEs -m "not slow and not page and not torch" \
-		tests/test_losses.py $(wildcard $(addprefix tests/,test_addons.py test_mining.py \
+		$(LOSSES) $(wildcard $(addprefix tests/,test_addons.py test_mining.py \
 		test_metrics.py test_compat.py test_replicas.py))
 else
 test-addons:

@@ -1,13 +1,17 @@
 """What the table-driven tests need to know of a loss beside its name.
 
 A loss of kind box in the registry is covered by being there: it needs an oracle, and a row in
-`ARGUMENTS`
-if it has arguments. A new kind of loss needs an entry in `EXAMPLES`.
+`ARGUMENTS` if it has arguments. A new kind of loss needs an entry in `EXAMPLES`.
 """
+
+import json
 
 import numpy as np
 
 import boxloss
+
+EVERY = boxloss.names()
+BOX = boxloss.names("box")
 
 # Arguments without which a loss cannot be made.
 REQUIRED = {name: {"image_shape": (480, 640)} for name in ("ltrb_l1", "mpdiou")}
@@ -75,6 +79,11 @@ ARGUMENTS = {
     "giou3d": [{"enclosure": "smallest"}, {"enclosure": "aligned", "origin": "bottom"}],
     "diou3d": [{"enclosure": "smallest"}, {"enclosure": "aligned", "clockwise": True}],
 }
+
+
+def id_of(value):
+    """The words of a parameter in the name of a test."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def make(name, /, **arguments):

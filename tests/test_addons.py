@@ -1,6 +1,6 @@
 """boxloss beside TensorFlow Addons 0.23.0, on Keras 2.15, in one process (`make test-addons`).
 
-The table-driven tests of test_losses.py run in that environment too; here is what needs TFA itself.
+The tests over the table of losses run in that environment too; here is what needs TFA itself.
 """
 
 import ast
