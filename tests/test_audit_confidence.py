@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_audit import coco, results
+from audit_scenes import coco, results
 
 from boxloss import evaluation
 from boxloss.audit import LabelAudit, confidence

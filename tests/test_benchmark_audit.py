@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from audit_loss_method import detection_losses, label_losses
 from audit_measures import MEASURES, cell
-from test_audit import scene
+from audit_scenes import scene
 
 from boxloss import evaluation
 from boxloss.datasets import noise

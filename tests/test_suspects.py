@@ -6,7 +6,7 @@ import pathlib
 
 import cv2
 import numpy as np
-from test_audit import scene
+from audit_scenes import scene
 
 
 def load_script():
