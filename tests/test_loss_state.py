@@ -150,7 +150,7 @@ class Head(keras.Model):
 
 def detector_step(arguments, training):
     """(state, found truths, found predictions, the model) of one batch of two images."""
-    from test_training import head_and_truth
+    from head_outputs import head_and_truth
 
     from boxloss import training as package
 

@@ -1,4 +1,4 @@
-"""Criterion, optimizer and checkpoints; then whole runs on eight tiny images."""
+"""Whole runs on eight tiny images: what a run leaves, how it is resumed, what stops it."""
 
 import csv
 import errno
@@ -16,183 +16,16 @@ import numpy as np
 import pytest
 
 import boxloss
-from boxloss import coders, datasets, files, training
+from boxloss import datasets, files, training
 from boxloss.datasets import synthetic
 from boxloss.detector import pretrained
 from boxloss.tensors import ops
-from boxloss.training import Criterion, FlatAdam, Options, TrainingModel, box_loss, checkpoint
+from boxloss.training import Criterion, Options, checkpoint
 from boxloss.training import progress as progress_module
-from boxloss.training.criterion import soft_cross_entropy
 from boxloss.training.folder import check_resumed, config_of
-from boxloss.training.options import learning_rate
 from boxloss.training.progress import Progress
 
 pytestmark = pytest.mark.long(20)  # most train a detector
-POINTS, STRIDES = coders.grid(64, 64, (8, 16, 32))
-LOCATIONS = len(POINTS)
-
-
-def head_and_truth(bins=0):
-    """Outputs of a head over two images and their truth: two boxes, one box and padding."""
-    rng = np.random.default_rng(0)
-    reach = rng.uniform(5, 25, (2, LOCATIONS, 4)).astype("float32")
-    boxes = np.concatenate([POINTS - reach[..., :2], POINTS + reach[..., 2:]], axis=-1)
-    outputs = {"boxes": boxes, "logits": rng.normal(-2, 1, (2, LOCATIONS, 3)).astype("float32")}
-    if bins:
-        shape = (2, LOCATIONS, 4 * bins)
-        outputs["distribution"] = rng.normal(0, 1, shape).astype("float32")
-    truth = {
-        "boxes": np.full((2, 4, 4), -1, "float32"),
-        "labels": np.full((2, 4), -1, "int32"),
-        "ignore": np.zeros((2, 4), bool),
-        "index": np.array([1, 0], "int32"),
-    }
-    truth["boxes"][0, :2] = [[4, 6, 40, 30], [30, 20, 60, 63]]
-    truth["boxes"][1, 0] = [10, 10, 34, 50]
-    truth["labels"][0, :2], truth["labels"][1, 0] = [2, 0], 1
-    return outputs, truth
-
-
-def numpy_costs(criterion, outputs, truth):
-    costs = criterion(truth, outputs, POINTS, STRIDES)
-    return keras.tree.map_structure(ops.convert_to_numpy, costs)
-
-
-def test_image_losses_are_the_weighted_location_errors():
-    outputs, truth = head_and_truth(bins=16)
-    criterion = Criterion(
-        box_loss("ciou"), bins=16, box_weight=2.0, class_weight=0.7, bin_weight=0.3
-    )
-    costs = numpy_costs(criterion, outputs, truth)
-    quality = costs.assignment.quality
-    for i in range(2):
-        total = max(quality[i].sum(), 1.0)
-        box = 2.0 * (quality[i] * costs.errors["box"][i]).sum() / total
-        kind = 0.7 * costs.errors["class"][i].sum() / total
-        bins = 0.3 * (quality[i] * costs.errors["bins"][i]).sum() / total
-        found = [costs.parts[name][i] for name in ("box", "class", "bins")]
-        np.testing.assert_allclose(found, [box, kind, bins], rtol=1e-5)
-        np.testing.assert_allclose(costs.image_losses[i], box + kind + bins, rtol=1e-5)
-    assert (costs.errors["box"][costs.assignment.index < 0] == 0).all()
-    found = costs.assignment.index >= 0
-    expected = boxloss.functional.ciou_loss(costs.assignment.boxes[found], outputs["boxes"][found])
-    np.testing.assert_allclose(costs.errors["box"][found], expected, rtol=1e-4, atol=1e-6)
-
-
-def test_coordinate_losses_are_measured_in_strides():
-    outputs, truth = head_and_truth()
-    costs = numpy_costs(Criterion(box_loss("l1")), outputs, truth)
-    found = costs.assignment.index >= 0
-    difference = np.abs(costs.assignment.boxes - outputs["boxes"]).sum(axis=-1) / STRIDES
-    np.testing.assert_allclose(costs.errors["box"][found], difference[found], rtol=1e-4)
-
-
-def test_overlap_losses_are_measured_in_pixels():
-    outputs, truth = head_and_truth()
-    for arguments, shape in ((None, (64, 64)), ({"image_shape": [90, 30]}, (90, 30))):
-        costs = numpy_costs(Criterion(box_loss("mpdiou", arguments, 64)), outputs, truth)
-        found = costs.assignment.index >= 0
-        pairs = costs.assignment.boxes[found], outputs["boxes"][found]
-        expected = boxloss.functional.mpdiou_loss(*pairs, image_shape=shape)
-        np.testing.assert_allclose(costs.errors["box"][found], expected, rtol=1e-4)
-
-
-def test_an_ignored_box_costs_nothing_where_it_lies():
-    outputs, truth = head_and_truth()
-    plain = numpy_costs(Criterion(box_loss("giou")), outputs, truth)
-    truth["ignore"][1, 0] = True
-    ignoring = numpy_costs(Criterion(box_loss("giou")), outputs, truth)
-    x, y = POINTS.T
-    within = (x > 10) & (x < 34) & (y > 10) & (y < 50)
-    assert (plain.errors["class"][1][within] > 0).all()
-    assert (ignoring.errors["class"][1][within] == 0).all()
-    assert (ignoring.errors["class"][1][~within] > 0).all()
-    assert (ignoring.assignment.index[1] == -1).all()
-
-
-def test_soft_cross_entropy_by_hand():
-    y, logit = np.array([0.3, 1.0, 0.0], "float32"), np.array([0.7, -2.0, 90.0], "float32")
-    p = 1 / (1 + np.exp(-logit.astype("float64")))
-    expected = -(y[:2] * np.log(p[:2]) + (1 - y[:2]) * np.log1p(-p[:2]))
-    found = ops.convert_to_numpy(soft_cross_entropy(y, logit))
-    np.testing.assert_allclose(found, [*expected, 90.0], rtol=1e-6)
-
-
-def test_bins_are_learned_at_the_distances_of_the_assigned_box():
-    outputs, truth = head_and_truth(bins=16)
-    costs = numpy_costs(Criterion(box_loss("ciou"), bins=16), outputs, truth)
-    image, location = (int(x[0]) for x in np.nonzero(costs.assignment.index >= 0))
-    x1, y1, x2, y2 = costs.assignment.boxes[image, location]
-    x, y = POINTS[location]
-    expected = 0.0
-    for side, pixels in enumerate((x - x1, y - y1, x2 - x, y2 - y)):
-        distance = min(max(pixels / STRIDES[location], 0.0), 14.99)
-        z = outputs["distribution"][image, location, 16 * side : 16 * side + 16].astype("float64")
-        log_p, low = z - np.log(np.exp(z).sum()), int(distance)
-        expected -= (low + 1 - distance) * log_p[low] + (distance - low) * log_p[low + 1]
-    np.testing.assert_allclose(costs.errors["bins"][image, location], expected / 4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("argument", ["normalizer", "box_reduction", "mining", "reduction"])
-def test_what_the_detector_decides_cannot_be_an_argument_of_the_loss(argument):
-    with pytest.raises(ValueError) as error:
-        box_loss("ciou", {argument: "none"})
-    expected = f"`loss_args` must leave `{argument}` to the detector. Received: {argument}='none'"
-    assert str(error.value) == expected
-
-
-def test_arguments_that_a_loss_does_not_have_are_named():
-    with pytest.raises(ValueError) as error:
-        box_loss("siou", {"tetha": 2.0})
-    assert str(error.value) == (
-        "`loss_args` must be one of 'dtype', 'image_shape', 'name', 'theta'. Did you mean 'theta'? "
-        "Received: loss_args='tetha'"
-    )
-
-
-def adam_by_loops(weights, gradients, rate, decay, clip, average):
-    """Weights and their average after the given gradients, in float64."""
-    weights = [w.astype("float64") for w in weights]
-    means, squares, averages = ([np.zeros_like(w) for w in weights] for _ in range(3))
-    for t, step in enumerate(gradients, 1):
-        norm = math.sqrt(sum((g.astype("float64") ** 2).sum() for g in step))
-        share = min(0.0 + average, t / (t + 9))
-        for i, g in enumerate(step):
-            g = g * min(1.0, clip / norm)
-            means[i] = 0.9 * means[i] + 0.1 * g
-            squares[i] = 0.999 * squares[i] + 0.001 * g * g
-            if weights[i].ndim > 1:
-                weights[i] = weights[i] * (1 - rate * decay)
-            mean, square = means[i] / (1 - 0.9**t), squares[i] / (1 - 0.999**t)
-            weights[i] = weights[i] - rate * mean / (np.sqrt(square) + 1e-7)
-            averages[i] = share * averages[i] + (1 - share) * weights[i]
-    return weights, averages
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.3])
-def test_the_flat_optimizer_is_adam_with_decoupled_decay(decay):
-    rng = np.random.default_rng(0)
-    start = [rng.normal(0, 1, shape).astype("float32") for shape in ((3, 4), (4,), (2, 2, 3))]
-    steps = [[rng.normal(0, 3, w.shape).astype("float32") for w in start] for _ in range(15)]
-    variables = [keras.Variable(w) for w in start]
-    optimizer = FlatAdam(0.01, weight_decay=decay, clip=10.0, average=0.5)
-    for step in steps:
-        optimizer.apply([ops.convert_to_tensor(g) for g in step], variables)
-    weights, averages = adam_by_loops(start, steps, 0.01, decay, 10.0, 0.5)
-    for variable, average, w, a in zip(
-        variables, optimizer.averages(), weights, averages, strict=True
-    ):
-        np.testing.assert_allclose(ops.convert_to_numpy(variable), w, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(average, a, rtol=1e-4, atol=1e-6)
-
-
-def test_the_rate_warms_up_and_falls_along_a_cosine():
-    options = Options(learning_rate=0.1, warmup=0.1)
-    rates = [learning_rate(step, 100, options) for step in range(100)]
-    np.testing.assert_allclose(rates[:10], np.linspace(0.01, 0.1, 10))
-    assert rates[10] == pytest.approx(0.1)
-    assert rates[55] == pytest.approx(0.1 * 0.51)  # half way down
-    assert 0.002 < rates[99] < 0.0021
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
@@ -212,9 +45,6 @@ def test_a_checkpoint_that_is_cut_is_told_in_one_line(tmp_path, size):
         checkpoint.read(path)
     reason = "File is not a zip file" if size else "No data left in file"
     assert str(error.value) == f"{path}: file must be a checkpoint of boxloss. Received: {reason}"
-
-
-# Whole runs ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -533,22 +363,3 @@ def test_weights_of_other_classes_are_taken_where_they_fit(straight, shapes):
     for a, b in zip(target.weights, source.weights, strict=True):
         if a.shape == b.shape:
             np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
-
-
-def test_focus_trains_on_the_hardest_images_only():
-    outputs, truth = head_and_truth()
-    detector = boxloss.detector.Detector(["a", "b", "c"], image_size=64)
-    plain = TrainingModel(detector, Criterion(box_loss("ciou")), 2)
-    focused = TrainingModel(
-        detector, Criterion(box_loss("ciou")), 2, boxloss.HardestImages(fraction=0.5)
-    )
-    images = np.zeros((2, 64, 64, 3), "float32")
-    truth = {key: ops.convert_to_tensor(value) for key, value in truth.items()}
-    outputs = {key: ops.convert_to_tensor(value) for key, value in outputs.items()}
-    losses = ops.convert_to_numpy(plain.costs(images, truth, outputs).image_losses)
-    assert losses[0] != pytest.approx(losses[1])
-    found = [float(model.compute_loss(images, truth, outputs)) for model in (plain, focused)]
-    np.testing.assert_allclose(found, [losses.mean(), losses.max()], rtol=1e-5)
-    # Row i of the table belongs to image i of the data set, not of the batch.
-    table = plain.image_losses.table()
-    np.testing.assert_allclose(table.sum(axis=1), losses[::-1], rtol=1e-5)
