@@ -14,7 +14,7 @@ import boxloss
 PACKAGE = pathlib.Path(__file__).parents[1] / "boxloss"
 
 FLOORS = {
-    0: "tensors files types",
+    0: "tensors files types _lazy",
     1: "functional coders datasets",
     2: "losses detector assignment",
     3: "evaluation simulation compat adapters metrics",

@@ -4,9 +4,9 @@ The names of backbones, and which of them have weights on this machine, need no 
 else comes with the first use of its name.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from boxloss._lazy import on_first_use
 from boxloss.detector.catalogue import BACKBONES, SIZES, STRIDES, available_backbones
 
 if TYPE_CHECKING:
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from boxloss.detector.load import load_detector
     from boxloss.detector.model import Detector
     from boxloss.detector.pretrained import start_from_pretrained
-
-_HOMES = {
-    "Detector": "model",
-    "detect": "inference",
-    "export": "exporting",
-    "load_detector": "load",
-    "load_exported": "exported",
-    "start_from_pretrained": "pretrained",
-    "suppress": "inference",
-}
+else:
+    # A checker that saw this function would take every name for one of the package.
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "Detector": "model",
+            "detect": "inference",
+            "export": "exporting",
+            "load_detector": "load",
+            "load_exported": "exported",
+            "start_from_pretrained": "pretrained",
+            "suppress": "inference",
+        },
+    )
 
 __all__ = [
     "BACKBONES",
@@ -40,11 +44,3 @@ __all__ = [
     "start_from_pretrained",
     "suppress",
 ]
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"boxloss.detector.{_HOMES[name]}")
-    value = globals()[name] = getattr(home, name)
-    return value

@@ -61,14 +61,7 @@ def pair_images(unpaired, truth, by=None):
     # another tool wrote.
     if truth.format != "coco" and not unpaired.in_memory and shares["file_name"] + shares["stem"]:
         order.remove("id")
-    best = max(order, key=lambda name: shares[name])  # the first of equals
-    chosen = readings[best]
-    rivals = [
-        name
-        for name in order
-        if shares[name] >= RIVAL_SHARE * shares[best] > 0
-        and not np.array_equal(readings[name], chosen)
-    ]
+    best, rivals = _best_and_rivals(order, readings, shares)
     if rivals:
         hits = {name: _hits(unpaired, truth, readings[name]) for name in (best, *rivals)}
         other = max(rivals, key=lambda name: hits[name])
@@ -79,7 +72,22 @@ def pair_images(unpaired, truth, by=None):
                 "be known: --pair-images (pair_images=) id, file_name or stem decides",
                 f"{hits[best]} boxes found by {best}, {hits[other]} by {other}",
             )
-    return Reading(best, chosen)
+    return Reading(best, readings[best])
+
+
+def _best_and_rivals(order, readings, shares):
+    """The reading that pairs most, and those that pair others and hardly fewer.
+
+    order: names of readings; of equals the first is the best.
+    """
+    best = max(order, key=lambda name: shares[name])
+    rivals = [
+        name
+        for name in order
+        if shares[name] >= RIVAL_SHARE * shares[best] > 0
+        and not np.array_equal(readings[name], readings[best])
+    ]
+    return best, rivals
 
 
 def _share(places, codes):
@@ -176,14 +184,7 @@ def pair_classes(unpaired, truth, images, by=None, class_names=None):
     else:
         order = ["name", "0", "1"]
     shares = {name: _share(readings[name], unpaired.label) for name in order}
-    best = max(order, key=lambda name: shares[name])
-    chosen = readings[best]
-    rivals = [
-        name
-        for name in order
-        if shares[name] >= RIVAL_SHARE * shares[best] > 0
-        and not np.array_equal(readings[name], chosen)
-    ]
+    best, rivals = _best_and_rivals(order, readings, shares)
     equal = [name for name in rivals if shares[name] == shares[best]]
     if best in ("0", "1") and equal:
         fail(
@@ -195,7 +196,7 @@ def pair_classes(unpaired, truth, images, by=None, class_names=None):
         )
     if best != "name":
         _check_classes(unpaired, truth, images, best, readings, rivals, class_names)
-    return Reading(best, chosen)
+    return Reading(best, readings[best])
 
 
 def _class_readings(unpaired, truth, class_names):

@@ -4,9 +4,9 @@
 else comes with the first use of its name.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from boxloss._lazy import on_first_use
 from boxloss.training.options import Options
 from boxloss.training.recipe import Recipe, recommend
 from boxloss.training.statistics import DataStatistics
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from boxloss.training.optimizer import FlatAdam
     from boxloss.training.progress import Interrupted, NonFiniteLoss
     from boxloss.training.run import evaluate, train
-
-_HOMES = {
-    "Costs": "criterion",
-    "Criterion": "criterion",
-    "FlatAdam": "optimizer",
-    "Interrupted": "progress",
-    "NonFiniteLoss": "progress",
-    "TrainingModel": "model",
-    "box_loss": "criterion",
-    "evaluate": "run",
-    "measuring_loss": "criterion",
-    "train": "run",
-}
+else:
+    # A checker that saw this function would take every name for one of the package.
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "Costs": "criterion",
+            "Criterion": "criterion",
+            "FlatAdam": "optimizer",
+            "Interrupted": "progress",
+            "NonFiniteLoss": "progress",
+            "TrainingModel": "model",
+            "box_loss": "criterion",
+            "evaluate": "run",
+            "measuring_loss": "criterion",
+            "train": "run",
+        },
+    )
 
 __all__ = [
     "Costs",
@@ -47,11 +51,3 @@ __all__ = [
     "recommend",
     "train",
 ]
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"boxloss.training.{_HOMES[name]}")
-    value = globals()[name] = getattr(home, name)
-    return value
