@@ -10,7 +10,7 @@ import pytest
 
 from boxloss.cli import tuning
 
-pytest.register_assert_rewrite("broken_folders")  # it compares for several test files
+pytest.register_assert_rewrite("broken_folders", "contract")  # they compare for several files
 tuning.keep_memory()  # as the commands do that the tests run
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # GPUs would only make rounding differ between machines; the tests are about the mathematics.

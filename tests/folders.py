@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 
 from boxloss import datasets
+from boxloss.datasets import synthetic
 
+FORMATS = ("coco", "voc", "yolo")
 HEIGHT, WIDTH = 30, 40
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype("uint8")
 PNG = cv2.imencode(".png", NOISE)[1].tobytes()
@@ -110,3 +112,10 @@ def load_yolo(place, labels=YOLO_LINE, yaml="names: [cell]\n", **arguments):
     write(place / "labels" / "a.txt", labels)
     path = write(place / "data.yaml", yaml)
     return datasets.load(place / "images", path, **arguments)
+
+
+def synthetic_in(folder, form, count, seed):
+    """(images, annotations, DataSet) of `count` synthetic images, written to `folder`."""
+    synthetic.write(folder, count, seed=seed, image_size=96, format=form)
+    images, annotations = folder / "images", synthetic.annotations_of(folder, form)
+    return images, annotations, datasets.load(images, annotations)

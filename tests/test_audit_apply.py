@@ -6,28 +6,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from folders import FORMATS, synthetic_in
 
 from boxloss import cli, datasets
 from boxloss.audit import apply
-from boxloss.datasets import synthetic
 from boxloss.datasets.edits import Edit, write_labels
-
-FORMATS = ("coco", "voc", "yolo")
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     """{format: (image folder, annotations, DataSet)} of the same six images."""
     root = tmp_path_factory.mktemp("labels")
-    found = {}
-    for form in FORMATS:
-        synthetic.write(root / form, 6, seed=2, image_size=96, format=form)
-        where = {"coco": "annotations.json", "voc": "annotations", "yolo": "data.yaml"}[form]
-        images = root / form / "images"
-        place = root / form / where
-        place = place if place.exists() else next(p.parent for p in (root / form).rglob("*.xml"))
-        found[form] = images, place, datasets.load(images, place)
-    return found
+    return {form: synthetic_in(root / form, form, 6, seed=2) for form in FORMATS}
 
 
 def labels_of(dataset):

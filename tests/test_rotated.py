@@ -1,10 +1,10 @@
 """Rotated boxes: values, gradients, degenerate boxes, and the ladder's fifth coordinate."""
 
-import keras
 import numpy as np
 import pytest
 from checked_rows import ARGUMENTS as ROW_ARGUMENTS
 from checked_rows import PAIRS, ROWS
+from contract import check_config, check_finite
 from gradients import value_and_gradient
 from oracles.rotated import ORACLES
 from shapely import affinity, geometry
@@ -236,19 +236,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @every_variant
 def test_value_and_gradient_are_finite_on_degenerate_boxes(name, arguments, dtype):
-    truth, prediction = (
-        np.float32([pair[i] for pair in DEGENERATE.values()])[None] for i in (0, 1)
-    )
-    if dtype == "float16":
-        truth, prediction = truth.clip(-6e4, 6e4), prediction.clip(-6e4, 6e4)
-    truth = ops.cast(ops.convert_to_tensor(truth), dtype)
-    loss = boxloss.get(name, **arguments)
-    value, gradient = value_and_gradient(
-        lambda p: loss.tensors(truth, p).box_errors, prediction, dtype
-    )
-    labels = np.array(list(DEGENERATE))
-    assert np.isfinite(value).all(), labels[~np.isfinite(value[0])]
-    assert np.isfinite(gradient).all(), labels[~np.isfinite(gradient[0]).all(-1)]
+    check_finite(boxloss.get(name, **arguments), DEGENERATE, dtype)
 
 
 @every_variant
@@ -299,11 +287,7 @@ def test_the_difference_of_the_angles_is_wrapped(name):
 
 @every_variant
 def test_the_config_carries_every_argument(name, arguments):
-    loss = boxloss.get(name, **arguments, normalizer="batch")
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert type(again) is type(loss)
-    assert again.get_config() == loss.get_config()
-    assert {**again.get_config(), **arguments} == again.get_config()
+    check_config(name, arguments)
 
 
 @pytest.mark.parametrize(

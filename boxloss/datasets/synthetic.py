@@ -28,11 +28,9 @@ HUES = {"circle": 10.0, "rectangle": 130.0, "triangle": 250.0}
 STRAY = 50.0
 CONTRAST = 110.0  # distance of a shape's colour from what is behind it, of 441 at most
 QUALITY = 95
-WRITERS = {
-    "coco": lambda dataset, folder: coco.write(dataset, folder / "annotations.json"),
-    "voc": lambda dataset, folder: voc.write(dataset, folder / "annotations"),
-    "yolo": lambda dataset, folder: yolo.write(dataset, folder),
-}
+# What is written below the folder; YOLO's writer makes its files beside data.yaml.
+ANNOTATIONS = {"coco": "annotations.json", "voc": "annotations", "yolo": "data.yaml"}
+WRITERS = {"coco": coco.write, "voc": voc.write, "yolo": lambda d, p: yolo.write(d, p.parent)}
 
 
 def write(
@@ -69,14 +67,13 @@ def write(
         records.append(_record(images / name, i + 1, image, boxes, labels, first_id))
         first_id += len(boxes)
     dataset = DataSet(records, sorted(classes), list(range(1, len(classes) + 1)), images)
-    WRITERS[format](dataset, folder)
+    WRITERS[format](dataset, annotations_of(folder, format))
     return dataset
 
 
 def annotations_of(folder, format):
     """Where `write` puts the annotations: the argument of `datasets.load`."""
-    names = {"coco": "annotations.json", "voc": "annotations", "yolo": "data.yaml"}
-    return pathlib.Path(folder) / names[format]
+    return pathlib.Path(folder) / ANNOTATIONS[format]
 
 
 def _empty_place(images, names):

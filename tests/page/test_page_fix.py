@@ -4,14 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from folders import FORMATS, synthetic_in
 from page_scenes import count, export, exported_rows, first_row
 
 from boxloss import cli, datasets
 from boxloss.audit import LabelAudit, apply
-from boxloss.datasets import synthetic
 
 pytestmark = pytest.mark.page
-FORMATS = ("coco", "voc", "yolo")
 SIDES = ("x1", "y1", "x2", "y2")
 
 
@@ -21,12 +20,7 @@ def audits(tmp_path_factory):
     root = tmp_path_factory.mktemp("fix")
     found = {}
     for form in FORMATS:
-        synthetic.write(root / form, 5, seed=4, image_size=96, format=form)
-        images = root / form / "images"
-        place = root / form / {"coco": "annotations.json", "yolo": "data.yaml"}.get(form, "")
-        if form == "voc":
-            place = next(path.parent for path in (root / form).rglob("*.xml"))
-        dataset = datasets.load(images, place)
+        images, place, dataset = synthetic_in(root / form, form, 5, seed=4)
         LabelAudit(dataset, results_of(dataset), images).to_html(
             root / f"page-{form}", worst=None, loss=None
         )
