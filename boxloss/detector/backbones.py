@@ -59,6 +59,7 @@ def _application(name, weights):
     make = getattr(keras.applications, str(WEIGHTS[name].keras_name))
     images = keras.Input((None, None, 3), name="images")
     # The others bring their preprocessing.
+    # ResNet50 was trained in Caffe: BGR, with the means taken off and no scale.
     given = images[..., ::-1] - np.float32(CAFFE_MEANS) if name == "resnet50" else images
     with warnings.catch_warnings():
         # Of the side of 224 that the weights were trained at: the classifier alone depends on it.
@@ -68,6 +69,7 @@ def _application(name, weights):
         )
     fused = keras.models.clone_model(model, clone_function=_clone)
     if weights is not None:
+        # `clone_model` has made new layers, whose weights are random.
         fused.set_weights(model.get_weights())
     return fused
 

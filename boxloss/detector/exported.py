@@ -21,6 +21,7 @@ class ExportedDetector:
         self.category_ids = list(fields["category_ids"])
         self.image_size, self.nms = int(fields["image_size"]), bool(fields["nms"])
         self.threshold = fields.get("threshold")
+        # NMS is written for one image, and TFLite plans its memory for one size of batch.
         self._one_by_one = self.nms or fields["format"] == "tflite"
         self._run = RUNTIMES[fields["format"]](str(path))
 
@@ -45,6 +46,7 @@ class ExportedDetector:
             return inference.detect(self, images, **options)
         given = {name: value for name, value in options.items() if value is not None}
         threshold = given.pop("score_threshold", 0.05)
+        # The commands always hand on an overlap; without tiles it means nothing.
         if "tile" not in given:
             given.pop("overlap", None)
         if given:

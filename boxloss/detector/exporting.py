@@ -55,6 +55,7 @@ def export(
     if path.exists() or description_of(path).exists():
         raise ValueError(f"`path` must not exist yet. Received: path={str(path)!r}")
     _write(_model(detector, size, nms, 1 if nms or format == "tflite" else None), path, format)
+    # Before the comparison, which loads the file as any user of it does.
     describe(
         path,
         format=format,
@@ -65,6 +66,7 @@ def export(
         threshold=threshold,
     )
     difference = _difference(detector, load_exported(path), size)
+    # `not <=` and not `>`: a difference of NaN must fail as well.
     if not difference <= TOLERANCE:
         raise ValueError(
             f"{path}: exported model must agree with the detector to {TOLERANCE:g}. "
@@ -82,6 +84,7 @@ def _model(detector, size, nms, batch):
     """The Keras model that is written."""
     images = keras.Input((size, size, 3), batch_size=batch, name="images")
     outputs = detector(images)
+    # Programs without boxloss get probabilities: nobody should have to know of logits.
     scores = keras.layers.Activation("sigmoid", name="scores")(outputs["logits"])
     found = {"boxes": outputs["boxes"], "scores": scores}
     if nms:
@@ -123,6 +126,8 @@ def _difference(detector, written, size):
     differences = [0.0]
     for i in range(len(squares)):
         expected = suppress(boxes[i], scores[i], VOTERS_SCORE)
+        # The file lists by score, and scores that differ in the last bit may change places. So each
+        # expected detection is looked for among all rows.
         rows = {name: value[i] for name, value in found.items()}
         differences += [
             _nearest({name: value[k] for name, value in expected.items()}, rows, size)

@@ -150,6 +150,7 @@ def suppress(
     cv2 = opencv()
     location, label = np.nonzero(scores >= min(score_threshold, VOTERS_SCORE))
     score = scores[location, label]
+    # Stable: of equal scores the lower location goes first, so that equal inputs give equal lists.
     order = np.argsort(-score, kind="stable")[:CANDIDATES]
     location, label, score = location[order], label[order].astype("int64"), score[order]
     voters = boxes[location].astype("float32")
@@ -157,6 +158,7 @@ def suppress(
     kept = np.arange(0)
     if sure:
         corner_size = np.concatenate([voters[:, :2], voters[:, 2:] - voters[:, :2]], axis=1)
+        # OpenCV keeps classes apart by shifting their boxes away from each other.
         kept = cv2.dnn.NMSBoxesBatched(
             corner_size[:sure].astype("float64"),
             score[:sure],
@@ -179,6 +181,7 @@ def vote(boxes, labels, scores, kept, threshold):
     alike = shared > threshold * (area[kept, None] + area - shared)
     alike &= labels[kept, None] == labels
     alike[np.arange(len(kept)), kept] = True  # itself, if it has no area
+    # A score of 0 would divide 0 by 0 where a box has no other voter.
     weights = alike * np.maximum(scores, np.finfo("float32").tiny)
     return ((weights / weights.sum(axis=1, keepdims=True)) @ every).astype("float32")
 
@@ -186,6 +189,7 @@ def vote(boxes, labels, scores, kept, threshold):
 def back_to_image(found, place, height, width):
     """Detections in the square as detections in the image: shifted, scaled, clipped, none empty."""
     boxes = place.undo(found["boxes"])
+    # A box in the padding of the square becomes flat here, and is dropped.
     boxes = np.clip(boxes, 0, np.array([width, height, width, height], "float32"))
     real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return {key: value[real] for key, value in {**found, "boxes": boxes}.items()}

@@ -27,6 +27,8 @@ def lite0():
     A layer with weights is named like its tensors in the file: "blocks_0_bn1", "_blocks.0._bn1".
     """
     images = keras.Input((None, None, 3), name="images")
+    # (x - 127) / 128, as the Lite models were trained; the other EfficientNets take the means and
+    # deviations of ImageNet.
     x = keras.layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(images)
     x = _normal(_convolution(x, 32, 3, 2, "_conv_stem"), "_bn0")
     number, features = 0, []
@@ -57,12 +59,15 @@ def _block(x, kernel, stride, expansion, channels, name):
 
 
 def _convolution(x, channels, kernel, stride, name):
+    # "same" pads one more at the bottom and right where the stride is 2, as TensorFlow did when
+    # these weights were trained. The even padding of PyTorch would shift every feature.
     return keras.layers.Conv2D(
         channels, kernel, stride, padding="same", use_bias=False, name=_layer(name)
     )(x)
 
 
 def _normal(x, name, activation=True):
+    # 1e-3 is part of the weights: with the 1e-5 of PyTorch, channels of small variance would grow.
     x = FusedBatchNormalization(momentum=0.97, epsilon=1e-3, name=_layer(name))(x)
     return keras.layers.ReLU(6.0, name=_layer(f"{name}.act"))(x) if activation else x
 

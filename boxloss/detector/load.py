@@ -38,6 +38,8 @@ def load_detector(path: PathLike) -> Detector:
             f"{one_line(path)}: model must be a boxloss Detector. Received: {shortened(name)}"
         )
     try:
+        # The arrays alone: what else Keras might build from the file was replaced by our own
+        # network.
         detector.load_weights(path)
     except Exception as error:  # h5py and Keras raise whatever they meet in a broken file
         raise _refusal(path, error) from None
@@ -87,9 +89,12 @@ def _names(value: Any) -> bool:
 
 
 def _count(value: Any) -> bool:
+    # `type` and not `isinstance`: True is an int. The limit keeps a file from asking for a network
+    # that fills the memory.
     return type(value) is int and 0 <= value <= 2**14
 
 
+# What has no rule here is not handed to `Detector`, whatever the file names.
 RULES = {
     "class_names": _names,
     "size": lambda value: isinstance(value, str),

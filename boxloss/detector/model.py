@@ -72,10 +72,13 @@ class Detector(keras.Model):
         flat = [
             ops.reshape(level, (-1, level.shape[1] * level.shape[2], depth)) for level in levels
         ]
+        # One list of locations: assignment, losses and NMS need not know that there are levels.
         raw = ops.concatenate(flat, axis=1)  # (B, A, sides + C)
         # PyTorch multiplies its tensors by tensors only.
         points, strides = map(ops.convert_to_tensor, coders.grid(height, width, STRIDES))
         sides = raw[..., : self.sides]
+        # A distance is above 0. The slope of softplus never vanishes, as that of a ReLU does for a
+        # location that begins on the wrong side.
         distances = coders.expected_bins(sides, self.bins) if self.bins else ops.softplus(sides)
         outputs = {
             "boxes": coders.distances_to_boxes(distances * strides[:, None], points),

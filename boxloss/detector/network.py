@@ -31,6 +31,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        # As in Keras: a layer that is not trained uses its moving statistics and leaves them alone.
         batch = bool(training and self.trainable)
         statistics = {} if batch else {"mean": self.moving_mean, "variance": self.moving_variance}
         statistics = {name: tf.convert_to_tensor(value) for name, value in statistics.items()}
@@ -133,6 +134,8 @@ def head(features, channels, sides, classes):
     outputs = []
     for stride, x in zip(STRIDES, features, strict=True):
         box = convolution(x, channels, 3, name=f"box{stride}_0")
+        # In float32 also under mixed precision: pixels and softmaxes over bins need more digits
+        # than float16 has. A bias of 1 begins with boxes of 2.6 strides, softplus(1) to each side.
         box = keras.layers.Conv2D(
             sides, 1, dtype="float32", bias_initializer="ones", name=f"box{stride}"
         )(box)

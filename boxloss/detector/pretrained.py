@@ -89,6 +89,7 @@ def _backbone_file(detector, path):
     """Take the weights of a backbone from a file of its own format."""
     if not path.is_file():
         raise ValueError(f"{one_line(path)}: file must exist. Received: no such file")
+    # The ending says the format: that of PyTorch for Lite0, that of Keras for the others.
     wanted = ".pth" if detector.backbone == "efficientnet_lite0" else ".h5"
     if detector.backbone not in WEIGHTS or path.suffix != wanted:
         raise ValueError(
@@ -128,6 +129,8 @@ def start_from(detector: Detector, source: Detector) -> int:
     An array fits where layer, name and shape are the same. Of the arrays of classes, the part of
     each class of the same name is copied.
     """
+    # By name and not by order: with other bins, classes or another size there are more arrays, or
+    # fewer.
     given = {_layer_and_name(weight): weight for weight in source.weights}
     copied = 0
     for weight in detector.weights:
@@ -150,6 +153,7 @@ def _copy_classes(weight, other, names, other_names):
     shared = [(names.index(name), other_names.index(name)) for name in names if name in other_names]
     if not shared or weight.shape[:-1] != other.shape[:-1]:
         return 0
+    # Columns of classes that only the new detector has keep their random start.
     value = np.array(ops.numpy_of(weight))
     to, of = map(list, zip(*shared, strict=True))
     value[..., to] = ops.numpy_of(other)[..., of]

@@ -22,6 +22,8 @@ class Suppression(keras.layers.Layer):
     def call(self, boxes, scores):
         ops, classes = keras.ops, scores.shape[-1]
         count = min(CANDIDATES, scores.shape[1] * classes)
+        # One list of (location, class), as in `inference.suppress`; location and class are found
+        # again from the place in it.
         score, place = ops.top_k(ops.reshape(scores, (-1,)), count)
         place = ops.cast(place, "int32")
         location = ops.floor_divide(place, classes)
@@ -31,6 +33,7 @@ class Suppression(keras.layers.Layer):
         rivals = self._rivals(box, label) * real[:, None] * real[None, :]  # (K, K)
         kept = _kept(rivals, real)
         limit = min(self.limit, count)
+        # -1 is below every score: what NMS dropped comes last, and its sign says so below.
         best, rows = ops.top_k(ops.where(ops.greater(kept, 0.5), score, -1.0), limit)
         found = ops.greater(best, 0.0)
         # A box votes for itself also where it has no area.

@@ -54,6 +54,8 @@ def _spans(length, tile, overlap):
         return [(0, length, -np.inf, np.inf)]
     step = max(1.0, tile * (1 - overlap))
     count = 1 + int(np.ceil((length - tile) / step))
+    # Spread evenly. Steps of a fixed length would leave a last tile that repeats most of the one
+    # before.
     starts = np.linspace(0, length - tile, count).round().astype(int).tolist()
     ends = [start + tile for start in starts]
     return list(zip(starts, ends, [-np.inf, *ends], [*starts[1:], np.inf], strict=False))

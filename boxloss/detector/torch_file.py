@@ -110,6 +110,7 @@ def _array(tensor, storage):
     """The array of a `_Tensor`; none of its numbers lies outside of the storage."""
     offset, shape, strides = tensor.offset, tuple(tensor.shape), tuple(tensor.strides)
     whole = all(type(number) is int and number >= 0 for number in (offset, *shape, *strides))
+    # numpy would read memory of this process where a file lies about its strides.
     if not whole or len(shape) != len(strides):
         raise ValueError(f"a tensor of shape {shape}")
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))

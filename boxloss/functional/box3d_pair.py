@@ -41,6 +41,8 @@ class Box3DPair:
         )
         dz = z - Z
         if origin == "bottom":
+            # From the bottoms to the middles, with heights as they are measured: a negative one
+            # counts as 0.
             dz = dz + 0.5 * (collapsed(h) - collapsed(H))
         unit = ops.stop_gradient(ops.maximum(ops.abs(dz), ops.maximum(ops.abs(h), ops.abs(H))))
         nothing = ops.equal(unit, ops.zeros_like(unit))

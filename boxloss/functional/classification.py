@@ -72,6 +72,8 @@ def _quality_target(labels, quality, logits):
 
 def _soft_cross_entropy(y, logits):
     """-y ln s - (1 - y) ln(1 - s), s = sigmoid: both addends are at least 0."""
+    # softplus is -ln s without s: a logit of 90 gives s = 1 in float32, and ln(1 - s) would be
+    # infinite.
     return y * ops.softplus(-logits) + (1.0 - y) * ops.softplus(logits)
 
 

@@ -58,6 +58,8 @@ def huber(d, delta):
 
 
 def balanced_l1(d, alpha, gamma, beta):
+    # From alpha ln(b + 1) = gamma, the paper's condition for a slope without a jump at the knee.
+    # expm1 keeps the digits of a small ratio.
     b = math.expm1(gamma / alpha)
     size = ops.even_abs(d) / beta
     near = ops.less(size, 1.0)

@@ -16,12 +16,15 @@ def bin_of(cost, mu, bins):
     """Which of the bins of gradient norms a smoothed L1 cost is in, as int32."""
     # |d| / sqrt(d^2 + mu^2), from the cost sqrt(d^2 + mu^2) - mu.
     norm = ops.safe_sqrt(cost * (cost + 2.0 * mu)) / (cost + mu)
+    # inf / inf where a coordinate is wrong beyond float32: the last bin.
     norm = ops.where(ops.isnan(norm), ops.ones_like(norm), ops.stop_gradient(norm))
     return ops.cast(ops.minimum(norm * bins, ops.ones_like(norm) * (bins - 0.5)), "int32")
 
 
 def histogram(index, counted, bins, dtype):
     """How many of the `counted` are in each bin, on all replicas: (bins,)."""
+    # A comparison per bin and no scatter: there are few bins, and additions to one place wait for
+    # each other on a GPU.
     counts = [
         ops.sum(ops.cast(ops.logical_and(ops.equal(index, k), counted), dtype)) for k in range(bins)
     ]

@@ -24,6 +24,7 @@ def expected(logits):
 def dfl(distances, logits):
     """(..., 4) and (..., 4, bins) to (..., 4)."""
     bins = ops.static_shape(logits)[-1]
+    # A distance beyond the last bin asks for a bin that does not exist: it costs as one at the end.
     distances = ops.stop_gradient(ops.clip(distances, 0.0, bins - MARGIN))
     numbers = ops.cast(ops.arange(bins), ops.dtype_name(logits))
     # l + 1 - y for the bin on the left, y - l for the one on the right, 0 for the others.

@@ -28,6 +28,8 @@ def bounded_iou_terms(pair, center_factor=2.0, beta=0.2):
 
 
 def extended_iou_terms(pair, smooth_point=0.1):
+    # The signed IoU goes on below 0 for boxes apart, down to -1: the cost is straight there and its
+    # slope is not lost, as that of 1 - o is.
     cost = smooth_l1(1.0 - pair.signed_iou, smooth_point)
     return {"extended_iou": cost, "inversion": pair.inversion}
 
@@ -35,6 +37,8 @@ def extended_iou_terms(pair, smooth_point=0.1):
 def nwd_terms(pair, constant=12.8):
     squares = ops.square(pair.dx) + ops.square(pair.dy)
     squares = squares + 0.25 * (ops.square(pair.w - pair.W) + ops.square(pair.h - pair.H))
+    # Back in the unit of the boxes: `constant` is a size in it, which is what makes the loss depend
+    # on the scale.
     distance = ops.safe_sqrt(squares) * (pair.unit / constant)
     return {"nwd": ops.one_minus_exp(distance), "inversion": pair.inversion}
 

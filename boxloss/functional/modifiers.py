@@ -45,6 +45,8 @@ PRODUCTS = {"piou": penalties.piou_terms, "wiou": _wiou_terms}
 
 def alpha_terms(base, pair, alpha):
     terms = {name: power(term, alpha) for name, term in base(pair).items()}
+    # `inversion` keeps the power 1: at a flat side its value is 0, and only its slope opens the
+    # side.
     return {**terms, "overlap": 1.0 - power(pair.iou, alpha), "inversion": pair.inversion}
 
 
@@ -53,6 +55,7 @@ def inner_iou(pair, ratio):
 
 
 def focaler_iou(pair, low, high):
+    # Held in [0, 1] by operations that split ties, so that the ends are kinks like all others.
     share = (pair.iou - low) / (high - low)
     return ops.even_minimum(ops.even_relu(share), ops.ones_like(share))
 
@@ -70,6 +73,7 @@ def changed_terms(base, pair, iou, is_product=False):
 
 
 def unified_terms(base, pair, ratio):
+    # The scaled boxes are made of collapsed sides, in which no inversion is left to see.
     return {**base(pair.scaled(ratio)), "inversion": pair.inversion}
 
 
@@ -97,6 +101,8 @@ def _modified(terms, y_true, y_pred, base, image_shape, *arguments, bases=BASES)
         base = bases[checks.one_of("base", base, bases)]
     if image_shape is not None:
         image_shape = checks.image_shape(image_shape)
+    # Without the size of the image there is no sensible default: 1 would be right for relative
+    # boxes and wrong by a factor of 1e5 for pixels.
     elif base is penalties.mpdiou_terms:
         raise ValueError(
             "`image_shape` must be (height, width) with base='mpdiou'. Received: image_shape=None"

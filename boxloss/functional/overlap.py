@@ -37,6 +37,7 @@ def pair_of(y_true, y_pred, image_shape=None):
 def loss_of(terms, y_true, y_pred, *arguments, image_shape=None):
     """The sum of `terms(pair, *arguments)`, (...), compiled where the same shapes come again."""
     checks.boxes(y_true, y_pred)
+    # A shape for each image is a tensor (B, 2), which a compiled call has no place for.
     if not (image_shape is None or isinstance(image_shape, tuple)):
         return formulas.total(terms(pair_of(y_true, y_pred, image_shape), *arguments))
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
@@ -54,6 +55,8 @@ def _sum(y_true, y_pred, terms, arguments, image_shape):
 
 def iou_terms(pair, mode="linear"):
     o = pair.iou
+    # ln 0 is infinite. Below the floor the cost is level: boxes apart have no gradient in the other
+    # modes either.
     if mode == "log":
         overlap = -ops.log(ops.where(ops.less(o, IOU_FLOOR), ops.ones_like(o) * IOU_FLOOR, o))
     elif mode == "square":
@@ -81,6 +84,8 @@ def diou_terms(pair):
 
 def ciou_terms(pair, gated=False, alpha_gradient=False):
     v, o = pair.aspect, pair.iou
+    # 0 / 0 only at equal boxes of one shape, where the term is 0 whatever alpha is. alpha falls as
+    # 1 - o grows: differentiated, it would pay to give up overlap.
     alpha = ops.divide_or(v, (1.0 - o) + v, 0.0)
     if not alpha_gradient:
         alpha = ops.stop_gradient(alpha)
@@ -151,6 +156,7 @@ def _pairwise(a, b):
     checks.two_sets(a, b)
     dtype = ops.arithmetic_dtype(a, b)
     a, b = ops.widen(a, dtype), ops.widen(b, dtype)
+    # (..., N, 1, 4) and (..., 1, M, 4): every quantity of the pair is then (..., N, M).
     return ops.expand_dims(a, -2), ops.expand_dims(b, -3)
 
 

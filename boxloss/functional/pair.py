@@ -39,6 +39,9 @@ def _side(low, high):
         inverted, middle = ops.less(high, low), 0.5 * (low + high)
         return ops.where(inverted, middle, low), ops.where(inverted, middle, high)
 
+    # TensorFlow compiles a minimum and a maximum with the middle into fewer instructions than two
+    # selections. Their own gradients split at ties, those of a selection do not, so the gradient is
+    # written out.
     def collapsed(low, high):
         middle = 0.5 * (low + high)  # between them, whichever is the larger one
 
@@ -54,6 +57,7 @@ def _side(low, high):
 def _opening(inverted, true_side):
     """max(inverted, 0), with a gradient also at 0 where the true side is above 0."""
     zero = ops.zeros_like(inverted)
+    # Where the true side is 0 as well there is nothing to open.
     ordered = ops.logical_or(ops.less(inverted, zero), ops.less_equal(inverted + true_side, zero))
     return ops.where(ordered, zero, inverted)
 
@@ -214,6 +218,7 @@ class Pair:
     def center_distance(self):
         """Squared distance of the centres over the squared diagonal of the enclosing box."""
         distance = ops.square(self.dx) + ops.square(self.dy)
+        # In units of the pair: the square of a length of 1e20 pixels is no float32.
         diagonal = ops.square(self.cw) + ops.square(self.ch)
         return ops.divide_or(distance, diagonal, 0.0)
 
@@ -267,6 +272,7 @@ class Pair:
     @once
     def iou(self):
         """Intersection over union in [0, 1]; where the union is 0: 1 for equal boxes, else 0."""
+        # Unscaled areas: the unit cancels in their ratio.
         return ops.divide_or(self.intersection, self.union, self._empty)
 
     @once
@@ -289,6 +295,8 @@ class Pair:
     def width_change(self):
         """|w - W| / max(w, W) in [0, 1]; 0 where both are 0."""
         change = ops.even_abs(self._w - self._W)
+        # By the longer one, so that the change is at most 1; by the true side alone it has no
+        # limit.
         return ops.divide_or(change, ops.even_maximum(self._w, self._W), 0.0)
 
     @once
@@ -306,6 +314,8 @@ class Pair:
         w, h, W, H = self._w, self._h, self._W, self._H
         true, pred = scale_of(W, H), scale_of(w, h)
         w, h, W, H = w * pred, h * pred, W * true, H * true
+        # tan(a - b) = (tan a - tan b) / (1 + tan a tan b) with tan a = W / H and tan b = w / h;
+        # above and below are multiplied by H h.
         cross, dot = W * h - w * H, H * h + W * w
         # Both 0 only where a box is a point: the gradient of arctan2 is NaN there.
         point = ops.logical_and(
@@ -333,6 +343,7 @@ class Pair:
                 high, low = ops.maximum(high, end), ops.minimum(low, end)
             return high - low
 
+        # With an inverted side at its full length each addend is at most 1.
         extents = ops.maximum(extent(x1, x2, X1, X2), extent(y1, y2, Y1, Y2))
         x, y = _opening(x1 - x2, self._W), _opening(y1 - y2, self._H)
         # Where the extent is 0 nothing is inverted, and 0 is divided by the smallest number.
@@ -369,6 +380,7 @@ class Pair:
 
     def interpolated(self, share):
         """The pair with the prediction moved by `share` (a number or (...)) of the way to truth."""
+        # A point on the way to the truth has this share of its error left.
         rest = 1.0 - share
         zero = ops.zeros_like(self._w)
         return self._new(

@@ -29,6 +29,8 @@ def power(x, exponent):
 
 def eiou_terms(pair):
     def change(difference, side):
+        # The square of a ratio and not a ratio of squares, which are 0 in float32 for sides of
+        # 1e-23.
         return ops.square(ops.divide_or(difference, side, 0.0))
 
     return {
@@ -54,6 +56,7 @@ def siou_terms(pair, theta=4.0):
     scale = scale_of(dx, dy)
     x, y = dx * scale, dy * scale
     gamma = 2.0 - ops.divide_or(2.0 * x * y, ops.square(x) + ops.square(y), 0.0)
+    # gamma is 1 where one centre lies diagonally from the other, 2 where both are level or upright.
     x = ops.square(ops.divide_or(dx, pair.cw, 0.0))
     y = ops.square(ops.divide_or(dy, pair.ch, 0.0))
     return {
@@ -72,6 +75,7 @@ def mpdiou_terms(pair):
     else:
         shape = ops.cast(ops.convert_to_tensor(shape), ops.dtype_name(pair.w))  # (B, 2)
         diagonal = ops.sqrt(ops.sum(ops.square(shape), axis=-1, keepdims=True))
+    # The offsets are in units of the pair, the diagonal is in those of the boxes.
     unit = pair.unit / diagonal
     squares = [ops.square(offset * unit) for offset in pair.corner_offsets]
     return {
@@ -113,6 +117,8 @@ def _corner_distance(pair):
     zero, one = ops.zeros_like(W), ops.ones_like(W)
     extent = ops.stop_gradient(ops.maximum(pair.cw, pair.ch))
     longer = ops.maximum(W, H)
+    # A true side of 0 cannot be a unit: the other side takes its place, for a point the extent of
+    # the pair, so that P stays of order 1.
     longer = ops.where(ops.equal(longer, zero), extent, longer)
     longer = ops.where(ops.equal(longer, zero), one, longer)
     x_unit = ops.where(ops.equal(W, zero), longer, W)
@@ -127,6 +133,8 @@ def piou_terms(pair, version=2, scale=1.3, weight_gradient=True):
     distance = _corner_distance(pair)
     overlap, corners = 1.0 - pair.iou, ops.one_minus_exp(ops.square(distance))
     if version == 2:
+        # 3 x e^(-x^2) is largest at x = 1 / sqrt(2): with x = scale e^-P boxes of medium quality
+        # weigh most.
         x = scale * ops.exp_of_minus(distance)
         weight = 3.0 * x * ops.exp_of_minus(ops.square(x))
         if not weight_gradient:

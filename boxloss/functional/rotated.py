@@ -49,11 +49,13 @@ def pair_of(y_true, y_pred):
 
 def _bounded(value, tau):
     """1 - 1 / (tau + value) for value >= 0, exactly 0 at 0 with tau 1."""
+    # One fraction: 1 minus a number near 1 would lose the digits of a small value.
     return ((tau - 1.0) + value) / (tau + value)
 
 
 def _anisotropy(p, q, P, Q):
     """f of the module's docstring."""
+    # (p - q)(p + q) and not p^2 - q^2, which cancels for boxes that are nearly square.
     return ((p - q) * (p + q)) * ((P - Q) * (P + Q))
 
 
@@ -100,6 +102,7 @@ def _divergence(half, like_half, sin2, offset, offset_half):
     (p, q), (P, Q) = half, like_half
     u, v = offset
     U, V = offset_half
+    # Every factor is divided at once: the product of four short sides leaves float32.
     turned = ((p - q) / P) * ((p + q) / Q) * ((P - Q) / P) * ((P + Q) / Q)
     return 0.5 * (
         ops.square(u / U)
@@ -151,6 +154,7 @@ def _bhattacharyya(pair):
 def probiou_terms(pair, mode="l1"):
     value = _bhattacharyya(pair)
     if mode == "l1":
+        # 1 - e^-x by expm1: the plain difference is 0 for x below 3e-8.
         value = ops.safe_sqrt(-ops.expm1(-value))
     return {"probiou": value, "inversion": pair.inversion}
 
@@ -158,6 +162,9 @@ def probiou_terms(pair, mode="l1"):
 def kfiou_terms(pair, mode="exp", center_weight=0.0):
     k, spread = _spread(pair)
     # 1 / KFIoU, at least 3.
+    # KFIoU = V / (V_A + V_B - V) with V^2 = det A det B / det(A + B) for areas V_A^2 = det A.
+    # Divided out, with k = V_A / V_B and the determinant of the sum from `_spread`, its inverse is
+    # this.
     inverse = 2.0 * ops.sqrt(1.0 + spread) * (ops.sqrt(k) + 1.0 / ops.sqrt(k)) - 1.0
     value = ops.log(inverse) if mode == "log" else ops.exp(1.0 - 1.0 / inverse) - 1.0
     terms = {"kfiou": value}

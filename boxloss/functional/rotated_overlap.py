@@ -91,6 +91,8 @@ def hull_area(x, y, X, Y):
     bx, by = (ops.expand_dims(ops.stack(part, axis=-1), -2) for part in zip(*right, strict=True))
 
     corners = ops.concatenate([x, X], axis=-1)  # (..., 8)
+    # Sorted only for the widths between neighbours. Two corners that change places have a width of
+    # 0 between them, so that the order decides nothing.
     order = ops.argsort(ops.stop_gradient(corners), axis=-1)
     corners = ops.take_along_axis(corners, order, axis=-1)
     at = ops.expand_dims(corners, -1)  # (..., 8, 1)

@@ -16,6 +16,7 @@ SAME_ANGLE = 1e-6
 
 def wrap_angle(angle):
     """To [-pi/2, pi/2): a rectangle turned by pi is the same."""
+    # A number of half turns jumps and has no slope to follow.
     half_turns = ops.stop_gradient(ops.floor(angle / 3.141592653589793 + 0.5))
     return angle - 3.141592653589793 * half_turns
 
@@ -47,6 +48,8 @@ class RotatedPair:
         cx, cy, w, h, angle = ops.unstack(y_pred, 5, axis=-1)
         CX, CY, W, H, ANGLE = ops.unstack(y_true, 5, axis=-1)
         dx, dy = cx - CX, cy - CY
+        # The longest of offsets and sides, and not the enclosing box, whose corners would need
+        # sines before anything is scaled.
         unit = ops.abs(dx)
         for length in (dy, w, h, W, H):
             unit = ops.maximum(unit, ops.abs(length))
@@ -118,6 +121,8 @@ class RotatedPair:
     @once
     def _corners(self):
         """x, y (..., 4) of the prediction's corners in the truth's own axes."""
+        # In the axes of the truth the truth is an upright box about 0: clipping at its sides is a
+        # comparison with two numbers.
         u, v = self.true_offset
         p, q = 0.5 * collapsed(self._w), 0.5 * collapsed(self._h)
         xs, ys = [], []
@@ -148,6 +153,7 @@ class RotatedPair:
     def hull(self):
         """Area of the convex hull of both."""
         area = rotated_overlap.hull_area(*self._corners, *self._true_corners)
+        # Both areas are rounded: a hull below the union would be a reward.
         return ops.maximum(area, self.union)
 
     @once

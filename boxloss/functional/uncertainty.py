@@ -20,6 +20,8 @@ FARTHEST = 1e6
 
 def precision(a):
     """e^-a, along its tangent where -a is above `STEEPEST`."""
+    # Beyond x = 30, e^x goes on as e^30 (1 + (x - 30)): value and slope are the same at 30, and
+    # float32 does not overflow at x = 89.
     beyond = ops.greater(-a, STEEPEST)
     inside = ops.where(beyond, STEEPEST * ops.ones_like(a), -a)
     outside = ops.where(beyond, -a - STEEPEST, ops.zeros_like(a))
@@ -48,6 +50,7 @@ def _widened(y_true, y_pred, log_variance):
             "`log_variance` must have the shape of `y_pred`. "
             f"Received: log_variance.shape={shapes[0]}, y_pred.shape={shapes[1]}"
         )
+    # One dtype for all three: boxes in float32 beside variances in float16 stay float32.
     dtype = ops.arithmetic_dtype(y_true, y_pred, log_variance)
     difference = ops.widen(y_pred, dtype) - ops.widen(y_true, dtype)
     return difference, ops.widen(log_variance, dtype)

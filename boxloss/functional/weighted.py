@@ -30,6 +30,8 @@ def focal_eiou_terms(pair, gamma=0.5, weight_gradient=False):
 
 def interp_iou_terms(pair, alpha=0.98):
     if alpha == DYNAMIC:
+        # The worse a prediction, the nearer to the truth the box in between, which must overlap it
+        # to have a gradient.
         alpha = ops.stop_gradient(ops.clip(1.0 - pair.iou, 0.6, 0.99))
     return {
         "overlap": 1.0 - pair.iou,
@@ -56,6 +58,7 @@ def wiou_terms(pair, running_mean, version=3, alpha=1.9, delta=3.0, gamma=0.5, p
         if version == 2:
             factor = power(outlier, gamma) if gamma else ops.ones_like(outlier)
         else:
+            # b / (delta alpha^(b - delta)), the power of delta as a number of its own.
             falling = ops.exp_of_minus(outlier * math.log(alpha))
             # Above e^88 float32 ends anyway, and far above it Python's own numbers.
             factor = outlier * falling * (math.exp(min(delta * math.log(alpha), 88.0)) / delta)

@@ -91,6 +91,7 @@ class GIoU3DLoss(_EnclosureLoss):
 
     def __init__(self, **arguments: Unpack[EnclosureArguments]) -> None:
         super().__init__(**arguments)
+        # A turned box does not fill a rectangle along x and y: even equal boxes have a penalty.
         if self.enclosure == "aligned":
             self.minimum = None
         # Of boxes that start apart, all arrive with the hull, 93 % with the smallest rectangle and

@@ -18,6 +18,7 @@ BALANCES = ("none", "sqrt")
 def _errors_of(errors, difference, share=1.0):
     """`Errors` of four sides: terms left ... bottom, residuals signed as the sides of a box."""
     terms = dict(zip(SIDES, ops.unstack(errors * share, 4, axis=-1), strict=True))
+    # A side further to the left moves x1 to the left: the sign turns for left and top.
     left, top, right, bottom = ops.unstack(difference, 4, axis=-1)
     return Errors(terms, ops.stack([-left, -top, right, bottom], axis=-1), errors)
 

@@ -35,6 +35,8 @@ class FormulaLoss(BoxLoss):
         self, y_true: Tensor, y_pred: Tensor, image_shape: ImageShape | None
     ) -> tuple[Tensor, Tensor]:
         """(residuals in xyxy, coordinate errors), (B, N, 4) both, of filled boxes."""
+        # An overlap loss has no cost per coordinate. |d| in xyxy is what every loss can show, in
+        # one unit, so that errors of two losses can be drawn side by side.
         residuals = self.to_xyxy(y_pred, image_shape) - self.to_xyxy(y_true, image_shape)
         return residuals, ops.even_abs(residuals)
 

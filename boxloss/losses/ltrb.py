@@ -45,6 +45,7 @@ class LTRBL1Loss(FormulaLoss):
         self.coordinate_reduction = checks.one_of(
             "coordinate_reduction", coordinate_reduction, REDUCTIONS
         )
+        # Pixels that nothing divides would make the loss some hundred times too large.
         is_relative = boxes.is_relative(self.bounding_box_format)
         if self.unit == coordinate.IMAGE and self.image_shape is None and not is_relative:
             raise ValueError(
@@ -72,6 +73,7 @@ class LTRBL1Loss(FormulaLoss):
         image_shape: ImageShape | None = None,
     ) -> Terms:
         true, pred = (self.sides_to_xyxy(sides, image_shape) for sides in (true, pred))
+        # Left and right are measured along x, top and bottom along y.
         units = self._width_and_height(image_shape, pred[0]) * 2
         share = 0.25 if self.coordinate_reduction == "mean" else 1.0
         sides = zip(boxes.coordinate_names("xyxy"), true, pred, units, strict=True)

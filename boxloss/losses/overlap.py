@@ -58,6 +58,8 @@ class IoULoss(OverlapLoss):
     def __init__(self, *, mode: IoUMode = "linear", **arguments: Unpack[BoxArguments]) -> None:
         super().__init__(**arguments)
         self.mode = checks.one_of("mode", mode, overlap.MODES)
+        # A modifier puts another overlap in the place of o: -ln o and 1 - o^2 have no 1 - o to do
+        # so.
         self.is_overlap_plus_penalties = self.mode == "linear"
 
     def pair_terms(self, pair: Pair) -> Terms:

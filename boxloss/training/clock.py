@@ -13,6 +13,8 @@ class Clock:
 
     @staticmethod
     def _now():
+        # The first four are of this process and its children. `perf_counter` does not jump when
+        # somebody sets the clock of the machine.
         spent = os.times()
         return sum(spent[:4]), time.perf_counter()
 

@@ -43,6 +43,8 @@ def measuring_loss(name, arguments=None, image_size=None):
     checks.one_of("loss", name, losses.names("box"))
     owner = next(loss for loss in losses.LOSSES if loss.name == name)
     checks.arguments_of("loss_args", arguments, owner, RESERVED)
+    # MPDIoU divides by the diagonal of the picture. What the network sees is the square, with its
+    # padding.
     if image_size and "mpdiou" in (name, arguments.get("base")):
         arguments.setdefault("image_shape", (image_size, image_size))
     return losses.get(name, normalizer="none", **arguments)
@@ -55,6 +57,8 @@ def box_loss(name, arguments=None, image_size=None):
     """
     loss = measuring_loss(name, arguments, image_size)
     arguments = dict(arguments or {})
+    # A running mean that nobody moves stays at 1. Every box is then better than the mean, and
+    # version 3 looks at the worst boxes most, where the paper looks at those of medium quality.
     if name == "wiou" and loss.version > 1 and "running_mean" not in arguments:
         arguments["running_mean"] = losses.RunningMean()
     elif name == "ghm_r" and loss.momentum > 0 and loss.histogram is None:
@@ -88,6 +92,7 @@ class Criterion:
         self.box_weight, self.class_weight = box_weight, class_weight
         self.bin_weight = bin_weight
         if bins:
+            # The mean of the four sides: their sum with the paper's weight of 1/4.
             arguments = {"coordinate_reduction": "mean", "normalizer": "none"}
             self.bin_loss = losses.get("dfl", bins=bins, **arguments)
 
@@ -106,6 +111,8 @@ class Criterion:
     def __call__(self, truth, outputs, points, strides):
         """`Costs` of `outputs` at `points` (A, 2) with `strides` (A,) for the padded `truth`."""
         target = self.assign(truth, outputs, points)
+        # Targets come from the predictions themselves (scores, IoU). A gradient through them would
+        # teach the head to ask for easier targets.
         target = assignment.Assignment(*[ops.stop_gradient(field) for field in target])
         distribution = outputs.get("distribution")
         errors, parts = self._measure(
@@ -125,6 +132,8 @@ class Criterion:
         """Truths, -1 where none is assigned, and predictions as the loss measures them; found."""
         found = ops.greater_equal(target.index, 0)
         true = target.boxes
+        # A pixel is much on the finest level and little on the coarsest. In strides the same `beta`
+        # serves on all of them; overlaps are ratios and need no unit.
         if isinstance(self.loss, CoordinateLoss):
             steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
             true, predicted = true / steps, predicted / steps
@@ -132,6 +141,8 @@ class Criterion:
 
     def _measure(self, target, predicted, logits, distribution, points, strides):
         true, pred, found = self._in_unit(target, predicted, strides)
+        # At least 1: at the beginning all qualities are near 0, and dividing by them would blow up
+        # what the few assigned locations cost.
         total = ops.maximum(ops.sum(target.quality, axis=-1, keepdims=True), 1.0)
         weights = target.quality / total  # (B, A)
         errors = {
@@ -145,6 +156,7 @@ class Criterion:
         if self.bins:
             steps = ops.expand_dims(ops.convert_to_tensor(strides), -1)  # (A, 1)
             sides = coders.boxes_to_distances(target.boxes, points) / steps
+            # A mask, since a side of -1 is a distance like any other here and no padding.
             errors["bins"] = self.bin_loss.box_errors(sides, distribution, mask=found)
             parts["bins"] = self.bin_weight * ops.sum(weights * errors["bins"], axis=-1)
         return errors, parts
@@ -152,6 +164,7 @@ class Criterion:
     def _class_errors(self, target, logits):
         """(B, A): soft cross-entropy summed over the classes, 0 at ignored locations."""
         chosen = ops.one_hot(target.labels, ops.shape(logits)[-1], dtype="float32")
+        # The score learns the quality of the box: NMS then keeps the box that lies best.
         soft = chosen * ops.expand_dims(target.quality, -1)
         summed = ops.sum(soft_cross_entropy(soft, logits), axis=-1)
         return ops.where(ops.equal(target.labels, -1), ops.zeros_like(summed), summed)

@@ -44,6 +44,8 @@ def run_seconds(options: Options, images: int, validation_images: int, forward: 
     evaluations = -(-options.epochs // options.evaluation_interval) + 1  # of the best weights
     training = options.epochs * images * STEP_PER_FORWARD
     evaluating = evaluations * validation_images * EVALUATION_PER_FORWARD
+    # All is counted in forward passes: their time depends on machine, side and network as that of a
+    # step does.
     return START_SECONDS + (training + evaluating) * forward
 
 

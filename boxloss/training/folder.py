@@ -22,6 +22,7 @@ MAY_CHANGE_ON_RESUME = (
 
 def config_of(train_set, validation_set, options):
     """The dict that `config.json` holds."""
+    # Here and not above: a folder is looked at before a backend is imported.
     import keras
 
     import boxloss
@@ -98,6 +99,7 @@ def _deciding(config):
     )
     decide = {name: value for name, value in config.items() if name not in other}
     for part in ("training", "validation"):
+        # How many, and not which files: the images of a run may have moved to another folder.
         counts = decide.pop(part)
         decide |= {f"{part} {name}": counts[name] for name in ("images", "boxes")}
     return decide

@@ -22,6 +22,7 @@ class ImageLosses(keras.metrics.Metric):
         self.seen = self.add_variable((count,), initializer="zeros", name="seen")
 
     def update_state(self, index, parts):
+        # By the place in the data set and not in the batch: the order is another one in each epoch.
         index = ops.reshape(ops.cast(index, "int32"), (-1, 1))
         rows = ops.stack([parts[name] for name in self.parts], axis=-1)
         self.values.assign(ops.scatter_update(self.values, index, rows))

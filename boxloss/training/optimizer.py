@@ -49,6 +49,7 @@ class FlatAdam(keras.optimizers.Optimizer):
             return
         super().build(variables)
         sizes = [int(np.prod(variable.shape)) for variable in variables]
+        # Constants of the compiled step and no variables: they need no place in a checkpoint.
         self._decays = np.concatenate(
             [
                 np.full(size, float(len(variable.shape) > 1), "float32")
@@ -104,6 +105,7 @@ class FlatAdam(keras.optimizers.Optimizer):
         # Decay acts on the weights and not through the moments (AdamW): there a large gradient
         # would shrink it.
         weights = weights * (1.0 - rate * self.decay * decays)
+        # The epsilon is outside of the root, as in the paper and in Keras.
         weights = weights - rate * unbiased / (spread + self.epsilon)
         # In the first steps the average follows closely, or it would remember the random start.
         momentum = ops.minimum(self.average, step / (step + 9.0))
@@ -152,6 +154,8 @@ class ReplicatedAdam(keras.optimizers.AdamW):
         rate = ops.cast(learning_rate, "float32")
         # Under a strategy `variable` is the copy of one replica; its index is that of the original.
         if id(self._trainable_variables[self._get_variable_index(variable)]) in self._slow:
+            # `iterations` is raised after the step here and `FlatAdam` counts from 1: both freeze
+            # the first `frozen_steps` steps.
             frozen = ops.less(ops.cast(self.iterations, "float32"), self._frozen_steps)
             rate = rate * ops.where(frozen, 0.0, self._slow_rate)
         if self.weight_decay and len(variable.shape) > 1:

@@ -72,6 +72,7 @@ class Options:
         checks.non_negative("cache_megabytes", self.cache_megabytes)
         for name in ("epochs", "batch_size", "image_size", "devices"):
             checks.count(name, getattr(self, name))
+        # Each device gets the same number of images, or their means would weigh images unequally.
         if self.batch_size % self.devices:
             raise ValueError(
                 "`batch_size` must be a multiple of `devices`. Received: "
@@ -99,6 +100,8 @@ class Options:
             self.pretrained = self.weights
         self.size, self.backbone = catalogue.size_and_backbone(self.size, self.backbone)
         if self.pretrained is None:
+            # Another library's backbone is chosen for its weights: from random ones it needs far
+            # more images than most data sets have.
             self.pretrained = "imagenet" if self.backbone in catalogue.WEIGHTS else "none"
 
     def as_dict(self):

@@ -130,6 +130,7 @@ def bytes_of_first(make):
     from jax.experimental import multihost_utils
 
     data = np.frombuffer(make() if is_first() else b"", "uint8")
+    # The length first: all processes must bring an array of one shape.
     length = int(multihost_utils.broadcast_one_to_all(np.array(len(data))))
     data = data if is_first() else np.zeros(length, "uint8")
     return np.asarray(multihost_utils.broadcast_one_to_all(data)).astype("uint8").tobytes()
@@ -142,6 +143,8 @@ def of_first(make):
 
 def check_same(train_set, validation_set):
     """ValueError where the processes have read other annotations."""
+    # Each process reads the annotations by itself. A stale copy on one machine would raise no
+    # error: its part of each batch would have the boxes of other images.
     marks = gathered([_mark(train_set), _mark(validation_set)])
     other = [i for i, mark in enumerate(marks) if mark != marks[0]]
     if other:
@@ -152,6 +155,7 @@ def check_same(train_set, validation_set):
 
 
 def _mark(dataset):
+    # Not `hash`: Python salts that of a text differently in every process.
     mark = zlib.crc32(repr(dataset.class_names).encode())
     for record in dataset.records:
         mark = zlib.crc32(record.file_name.encode("utf-8", "surrogatepass"), mark)
@@ -195,6 +199,8 @@ def lost_line(kept):
 
 
 def _is_loss(error):
+    # JAX has no error of its own for this, so the words decide. A device without memory raises the
+    # same class, and nobody else is to blame for that.
     if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
         return False
     text = str(error).lower()

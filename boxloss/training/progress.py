@@ -115,6 +115,9 @@ class Progress(keras.callbacks.Callback):
         if processes.count() > 1 and self.copy is None:
             self.copy = detector_of_this_process(self.model.detector)
 
+        # An exception in the middle of a step could leave some of the weights moved and others not.
+        # So the first Ctrl-C is only remembered, and the run stops after the step, in a state that
+        # can be saved; the second one is for people who cannot wait.
         def remember(number, frame):
             if self.interrupt:
                 raise KeyboardInterrupt
@@ -149,6 +152,8 @@ class Progress(keras.callbacks.Callback):
         if before is not None:
             self.step_seconds.append(now - before)
         self._began = now
+        # From the position and not by a schedule of Keras: that counts the steps of one `fit`, and
+        # the rest of a broken epoch is a `fit` of its own.
         done = self.position["epoch"] * self.steps + self.position["step"]
         rate = learning_rate(done, self.steps * self.options.epochs, self.options)
         self.model.optimizer.learning_rate = rate
@@ -164,6 +169,7 @@ class Progress(keras.callbacks.Callback):
         self.position["step"] += 1
         every = self.options.checkpoint_steps
         if self.interrupt or (every and self.position["step"] % every == 0):
+            # The last step of an epoch is saved by `on_epoch_end`, with the epoch in its histories.
             if self.position["step"] < self.steps:
                 self.save()
                 if self.interrupt:
@@ -242,6 +248,8 @@ class Progress(keras.callbacks.Callback):
         return bool(self.options.patience) and self.position["worse"] >= self.options.patience
 
     def _write_histories(self):
+        # Whole files each time, renamed into place: a line that is appended could be cut by a kill,
+        # and would be written twice by a resumed run.
         names = list(dict.fromkeys(name for row in self.history for name in row))
         rows = [[row.get(name, math.nan) for name in names] for row in self.history]
         write_csv(self.run / "history.csv", names, rows, number=".6g")
@@ -309,6 +317,8 @@ class AveragedWeights:
         averages = getattr(optimizer, "inner_optimizer", optimizer).averages()
         variables = self.model.trainable_variables
         if self.copy is not None:
+            # Only trained variables have an average; the statistics of batch normalisation are
+            # copied.
             values = {id(v): value for v, value in zip(variables, averages, strict=True)}
             shared = self.model.detector.variables
             for variable, source in zip(self.copy.variables, shared, strict=True):

@@ -29,6 +29,8 @@ def results_of(detector, dataset, **how):
     """
     if processes.count() > 1:
         own = dataset.subset(processes.share(dataset.records))
+        # Each process has another number of images. A program over all devices would wait for calls
+        # that a process with fewer images never makes.
         with processes.alone():
             parts = processes.gathered(_results_of(detector, own, how))
         return [result for part in parts for result in part]
@@ -52,6 +54,7 @@ def _results_of(detector, dataset, how):
 
 def _is_readable(record):
     try:
+        # Read once more: prediction does not say which images it left out.
         return datasets.read_image(record.path) is not None
     except (ValueError, OSError):
         return False

@@ -56,6 +56,7 @@ class Recipe:
     def lines(self) -> list[str]:
         """Lines for people: each setting with its value and its reason; then the user's own."""
         told = [f"settings (--preset {self.preset}; every flag that is given wins):"]
+        # Settings that were chosen for one reason, as those of a pretrained backbone, share a line.
         for why, keys in itertools.groupby(self.reasons, self.reasons.__getitem__):
             told.append(f"  {', '.join(map(self.flag, keys))}: {why}")
         if self.given:
@@ -119,6 +120,7 @@ def recommend(
     _choose_evaluation(choose, {**chosen, **given}["epochs"])
     if given.get("augment", True):
         choose("flip", *_flip(statistics.boxes))
+    # The checks of `Options` run again, on the chosen settings together with the given ones.
     options = Options(**chosen, **given)
     return Recipe(preset, options, reasons, tuple(given), tuple(_warnings(statistics)))
 
@@ -133,6 +135,7 @@ def _start(given, start):
 
 def _backbone(given, pretrained):
     """(setting, value, reason) of network and starting weights."""
+    # Whoever names a part of the network has decided: weights for another backbone would not fit.
     if {"size", "backbone", "pretrained", "weights"} & given.keys():
         return
     if pretrained:
@@ -151,6 +154,7 @@ def _image_size(statistics):
     wanted = FIRST_SIDE
     if statistics.small_box > 0:
         wanted = STEP * math.ceil(WANTED_PIXELS / statistics.small_box / STEP)
+    # Never above the limit of time, and never above the pixels that the images have.
     side = min(max(wanted, FIRST_SIDE), LAST_SIDE, native)
     small, middle = side * statistics.small_box, side * statistics.middle_box
     boxes = f"a quarter of the boxes are smaller than {small:.0f} pixels there, half {middle:.0f}"
@@ -196,6 +200,8 @@ def one_sided(class_names: Iterable[str]) -> list[str]:
     character each.
     """
     names = list(class_names)
+    # Ten and more classes of one character are an alphabet or the digits, which a mirror makes
+    # unreadable. A few of them may as well be numbers that somebody gave in place of names.
     characters = [label for label in names if len(label) == 1]
     found = characters if len(characters) >= ALPHABET else []
     return sorted({*found, *(label for label in names if _words(label) & ONE_SIDED)})

@@ -62,6 +62,8 @@ def train(
     clock = clock or Clock()
     out = pathlib.Path(out)
     first = processes.is_first()
+    # The lock of the folder is taken before anything is looked at: two runs that write to one
+    # folder would leave a checkpoint of one with the histories of the other.
     with (
         output(out) if first else contextlib.nullcontext() as folder,
         processes.losses_named(out / CHECKPOINT),
@@ -72,12 +74,17 @@ def train(
             out = prepare_folder(out, resume)
             if resume and (out / CHECKPOINT).exists():
                 check_resumed(out, config_of(train_set, validation_set, options))
+            # Refused now, and not after hours when the first of these files is written.
             folder.check_names(RUN_FILES)
+        # Before the model is built, whose weights are drawn from this generator.
         keras.utils.set_random_seed(options.seed)
         if options.deterministic:
             make_deterministic()
         if options.mixed_precision:
+            # A policy counts for the layers that are made after it.
             keras.config.set_dtype_policy("mixed_float16")
+        # Model, metrics and optimizer must all be made within it: a variable from outside
+        # belongs to one device alone.
         with devices.scope(options.devices):
             return _train(
                 train_set, validation_set, options, out, resume, verbose, clock, data, before_fit
@@ -100,6 +107,7 @@ def _train(train_set, validation_set, options, out, resuming, verbose, clock, da
         cache=options.cache,
         cache_bytes=options.cache_megabytes * 2**20,
     )
+    # Of what `fit` gets: an epoch of several devices may be a batch shorter.
     steps = len(_shared(batches, 0, options.devices))
     progress = Progress(out, options, train_set, validation_set, steps, clock, batches.unreadable)
     if resume:
@@ -215,6 +223,8 @@ def _shared(batches, first, count):
 def finish(model, out, validation_set, options, progress, batches):
     """Evaluate the best weights; write boxes.csv and metrics.json."""
     train_set = batches.dataset
+    # From the file: what is reported belongs to the weights that the user keeps, and the last
+    # weights are seldom the best ones.
     detector = best_detector(model, out, progress)
     loss = measuring_loss(options.loss, options.loss_args, options.image_size)
     metrics, _ = evaluate(detector, validation_set, out, loss)

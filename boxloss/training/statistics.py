@@ -31,6 +31,8 @@ class DataStatistics:
     def of(cls, train_set: DataSet, validation_set: DataSet) -> "DataStatistics":
         """The statistics of two sets with equal classes."""
         sides = [max(record.width, record.height) for record in train_set.records]
+        # Of the longer side, by which letterboxing scales: this share times the side of the square
+        # is how many pixels the network sees of a box.
         shares = [np.zeros(0)]
         for record, side in zip(train_set.records, sides, strict=True):
             corners = record.boxes[~record.ignored].astype("float64")
@@ -49,6 +51,7 @@ class DataStatistics:
 
 
 def _boxes_per_class(dataset):
+    # Boxes that training ignores teach nothing about their class.
     labels = [record.labels[~record.ignored] for record in dataset.records]
     counts = np.bincount(
         np.concatenate([np.zeros(0, "int64"), *labels]), minlength=len(dataset.class_names)

@@ -31,6 +31,7 @@ def slow_backbone(model, optimizer, options):
     if options.frozen_statistics:
         for layer in backbone.layers:
             if isinstance(layer, FusedBatchNormalization):
+                # A batch of eight images says less about the mean of a feature than ImageNet does.
                 layer.fixed_statistics = True
     steps = -(-model.image_losses.values.shape[0] // options.batch_size)
     optimizer.slow_down(
