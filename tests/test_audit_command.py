@@ -95,8 +95,8 @@ def test_bad_calls_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     for name in ("labels", "d"):
         (tmp_path / name).mkdir()
     assert cli.main(["audit", *words]) == 2
-    printed, told = capsys.readouterr()
-    assert not printed and message in told and len(told.splitlines()) == 1
+    printed, stderr = capsys.readouterr()
+    assert not printed and message in stderr and len(stderr.splitlines()) == 1
 
 
 def test_other_formats_are_read_with_their_images(tmp_path):

@@ -83,9 +83,9 @@ def test_places_without_a_box_are_counted_once_and_not_under_a_crowd():
             (1, 1, 0.9, 320, 200, 40, 40),  # owned, though IoU 1/3 only
         ]
     )
-    told = evaluation.Truth.of(truth)
-    detections = evaluation.Detections.of(found, told)
-    places, values = uncovered(detections, gather(told, detections))
+    opened = evaluation.Truth.of(truth)
+    detections = evaluation.Detections.of(found, opened)
+    places, values = uncovered(detections, gather(opened, detections))
     assert places.tolist() == [4, 2, 5]
     np.testing.assert_allclose(values, [0.7, 0.6, 0.4 * (1.5 - 6 / 7)])
 

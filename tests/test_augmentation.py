@@ -120,7 +120,7 @@ def test_whole_pixels_are_copied_unchanged():
         ((30, 25, 50, 45), (40, 35, 50, 40), 0.125),
     ],
 )
-def test_boxes_are_cut_at_the_window_and_their_visible_share_is_told(box, expected, share):
+def test_boxes_are_cut_at_the_window_and_their_visible_share_is_given(box, expected, share):
     side = augmentation.Place(60, 0, 60, 10, 1.0, False)
     boxes, visible = augmentation.moved(np.float32([box]), (side, side), (10, 10, 50, 40))
     np.testing.assert_allclose(visible, [share])

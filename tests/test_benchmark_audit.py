@@ -139,9 +139,9 @@ def test_synthetic_detectors_are_trained_on_folds_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", [[], ["--truth", "a"], ["--synthetic", "5"]])
 def test_bad_calls_are_one_line(words, capsys):
     assert benchmark.main([*words]) == 2
-    printed, told = capsys.readouterr()
-    assert not printed and len(told.splitlines()) == 1
-    assert "must get --truth and --detections, or --synthetic and --out. Received: " in told
+    printed, stderr = capsys.readouterr()
+    assert not printed and len(stderr.splitlines()) == 1
+    assert "must get --truth and --detections, or --synthetic and --out. Received: " in stderr
 
 
 def test_intervals_are_of_the_mean_over_seeds():

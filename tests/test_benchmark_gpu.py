@@ -107,8 +107,8 @@ def test_the_share_is_that_of_the_bytes_and_not_of_the_time(monkeypatch, capsys)
 def test_without_a_gpu_it_says_what_works(capsys):
     # conftest.py hides GPUs.
     assert gpu_check.main(["--losses", "l1"]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == (
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
         f"scripts/benchmarks/gpu.py: `--device` must be there: {ops.backend()} sees no GPU; "
         "--device cpu runs the same checks on the CPU. Received: 'gpu'"
     )

@@ -63,8 +63,8 @@ def test_runs_with_other_options_are_refused(shapes, tmp_path, capsys, monkeypat
     monkeypatch.setattr(training, "train", fake([]))
     assert benchmark.main(words(shapes, tmp_path, "giou")) == 0
     assert benchmark.main([*words(shapes, tmp_path, "giou"), "--epochs", "7"]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == (
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
         f"scripts/benchmarks/training.py: {tmp_path / 'runs' / 'giou-0'}: run must have been "
         "trained with the options of this command. Received: another epochs, evaluate_every"
     )
@@ -72,8 +72,8 @@ def test_runs_with_other_options_are_refused(shapes, tmp_path, capsys, monkeypat
 
 def test_the_reference_must_be_one_of_the_losses(shapes, tmp_path, capsys):
     assert benchmark.main([*words(shapes, tmp_path, "giou"), "--reference", "l1"]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.endswith("`--reference` must be one of --losses (giou). Received: 'l1'")
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("`--reference` must be one of --losses (giou). Received: 'l1'")
 
 
 def rows(**values):

@@ -82,7 +82,7 @@ def test_a_step_adds_up_what_the_locations_of_each_box_were_off():
     assert not errors.table().any()
 
 
-def test_the_training_model_keeps_them_if_told_how_many_boxes_there_are():
+def test_the_training_model_keeps_them_if_given_how_many_boxes_there_are():
     outputs, truth = head_and_truth()
     detector = boxloss.detector.Detector(["a", "b", "c"], image_size=64)
     images = np.zeros((2, 64, 64, 3), "float32")

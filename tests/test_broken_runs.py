@@ -84,11 +84,11 @@ def check(words, run, capsys):
     before = snapshot(run)
     capsys.readouterr()
     status = cli.main([str(word) for word in words])
-    printed, told = capsys.readouterr()
-    assert status in (0, 2), told
-    assert "Traceback" not in told and max(map(len, told.splitlines()), default=0) < 1500
+    printed, stderr = capsys.readouterr()
+    assert status in (0, 2), stderr
+    assert "Traceback" not in stderr and max(map(len, stderr.splitlines()), default=0) < 1500
     if status == 2:
-        assert printed == "" and told.splitlines()[-1].startswith(f"boxloss {words[0]}: ")
+        assert printed == "" and stderr.splitlines()[-1].startswith(f"boxloss {words[0]}: ")
     else:
         json.loads(printed)
     assert snapshot(run) == before

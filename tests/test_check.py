@@ -59,12 +59,12 @@ def folder(tmp_path):
 def run(folder, capsys, *more):
     words = ["--images", folder / "images", "--annotations", folder / "truth.json"]
     assert cli.main(["check", *map(str, words), "--out", str(folder / "out"), *more]) == 0
-    printed, told = capsys.readouterr()
-    return json.loads(printed), told, (folder / "out" / "index.html").read_text()
+    printed, stderr = capsys.readouterr()
+    return json.loads(printed), stderr, (folder / "out" / "index.html").read_text()
 
 
 def test_boxes_are_counted_by_class_and_size(folder, capsys):
-    printed, told, _ = run(folder, capsys, "--headers-only")
+    printed, stderr, _ = run(folder, capsys, "--headers-only")
     assert printed["classes"]["cat"] == {
         "boxes": 3,
         "small": 1,
@@ -73,21 +73,21 @@ def test_boxes_are_counted_by_class_and_size(folder, capsys):
         "images": 2,
     }
     assert printed["classes"][HOSTILE]["medium"] == 2  # of 40 x 50 and of 40 x 30 pixels
-    assert re.search(r"cat +3 +1 +0 +2 +2\n", told)
+    assert re.search(r"cat +3 +1 +0 +2 +2\n", stderr)
     written = json.loads((folder / "out" / "check.json").read_text())
     assert {"page": str(folder / "out" / "index.html"), **written} == printed
 
 
 def test_what_was_dropped_is_reported_by_rule_with_examples(folder, capsys):
-    printed, told, page = run(folder, capsys)
+    printed, stderr, page = run(folder, capsys)
     assert printed["dropped"]["boxes"] >= 1
     (entry,) = [e for e in printed["problems"] if "width > 0" in e["rule"]]
     assert entry["count"] == 1 and "annotation 7 of 'e.png'" in entry["examples"][0]
-    assert "annotation 7 of" in told and "annotation 7 of" in page
+    assert "annotation 7 of" in stderr and "annotation 7 of" in page
 
 
 def test_odd_images_and_boxes_are_named(folder, capsys):
-    printed, told, page = run(folder, capsys)
+    printed, stderr, page = run(folder, capsys)
     images, boxes = printed["odd_images"], printed["odd_boxes"]
     assert images["images without boxes"] == {"count": 1, "examples": ["e.png"]}
     assert images["images with a side below 32 pixels"]["examples"] == ["c.png: 40 x 30"]
@@ -97,14 +97,14 @@ def test_odd_images_and_boxes_are_named(folder, capsys):
     assert boxes["boxes over more than 95% of their image"]["count"] == 1
     twice = boxes["boxes with IoU above 0.9 with another of their class"]
     assert twice == {"count": 1, "examples": ["a.png: box 2 at 10 10 160 131"]}
-    assert "1 images without boxes (first: e.png)" in told and "b.png: 300 x 60" in page
+    assert "1 images without boxes (first: e.png)" in stderr and "b.png: 300 x 60" in page
 
 
 def test_a_broken_picture_is_found_where_pixels_are_read(folder, capsys):
-    printed, told, _ = run(folder, capsys)
+    printed, stderr, _ = run(folder, capsys)
     broken = printed["odd_images"]["images that cannot be decoded"]
     assert broken["count"] == 1 and "cut.png" in broken["examples"][0]
-    assert "1 images that cannot be decoded (first:" in told
+    assert "1 images that cannot be decoded (first:" in stderr
     printed, _, _ = run(folder, capsys, "--headers-only")
     assert "images that cannot be decoded" not in printed["odd_images"]
 
@@ -164,10 +164,10 @@ def test_detections_that_are_not_paired_are_counted(folder, capsys):
         for c in (2, 2, 9)
     ]
     (folder / "found.json").write_text(json.dumps(found))
-    printed, told, page = run(folder, capsys, "--detections", str(folder / "found.json"))
+    printed, stderr, page = run(folder, capsys, "--detections", str(folder / "found.json"))
     assert printed["pairing"]["images_by"] == "stem"
     assert printed["pairing"]["of_unknown_classes"] == 1
-    assert "1 detections of unknown classes" in told and "1 detections of unknown classes" in page
+    assert "1 detections of unknown classes" in stderr and "1 detections of unknown classes" in page
 
 
 def test_a_thousand_classes_are_listed_to_a_limit():
@@ -175,5 +175,5 @@ def test_a_thousand_classes_are_listed_to_a_limit():
         class_names = [f"class {i}" for i in range(1000)]
         records, problems, dropped, clipped = [], [], {"images": 0, "boxes": 0}, 0
 
-    told = check.lines(check.summarise(Set()))
-    assert len(told) == 14 and told[-1] == "and 988 classes more, with 0 boxes"
+    lines = check.lines(check.summarise(Set()))
+    assert len(lines) == 14 and lines[-1] == "and 988 classes more, with 0 boxes"

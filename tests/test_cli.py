@@ -26,8 +26,8 @@ def shapes(tmp_path_factory):
 def call(capsys, *words):
     """(exit status, printed object or None, lines for people)."""
     status = cli.main([str(word) for word in words])
-    printed, told = capsys.readouterr()
-    return status, json.loads(printed) if printed else None, told
+    printed, stderr = capsys.readouterr()
+    return status, json.loads(printed) if printed else None, stderr
 
 
 def data(folder):
@@ -100,8 +100,8 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
         "--profile",
     )
     # With the progress: stdout must be the JSON object alone.
-    status, metrics, told = call(capsys, "train", *data(shapes), *tiny, "--out", out)
-    assert status == 0 and "Next:" in told and "Epoch 1/1  step 3/3  loss " in told
+    status, metrics, stderr = call(capsys, "train", *data(shapes), *tiny, "--out", out)
+    assert status == 0 and "Next:" in stderr and "Epoch 1/1  step 3/3  loss " in stderr
     shares = [metrics["profile"][name] for name in ("waiting", "model", "loss")]
     assert min(shares) >= 0 and sum(shares) == pytest.approx(1, abs=0.002)
     assert metrics["unreadable"] == 0
@@ -109,16 +109,16 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     assert 0 < metrics["n_images"] < 10
     assert (out / "explorer" / "index.html").stat().st_size > 1000
     assert set(metrics["classes"]) == {"circle", "rectangle", "triangle"}
-    assert "class       boxes     AP   AP50  precision  recall" in told
+    assert "class       boxes     AP   AP50  precision  recall" in stderr
     # The pictures are ours: the next run may replace them, and nobody else's.
     listed = {json.loads(line)[0] for line in (out / "boxloss.jsonl").read_text().splitlines()}
     drawn = {"batch.png", "curves.png", "val.png"}
     assert listed >= drawn | {"labels.html"}
     assert all(cv2.imread(str(out / name)) is not None for name in drawn)
 
-    status, evaluated, told = call(capsys, "evaluate", out, *data(shapes))
+    status, evaluated, stderr = call(capsys, "evaluate", out, *data(shapes))
     assert status == 0 and evaluated["n_images"] == 10
-    assert "precision and recall at confidence" in told
+    assert "precision and recall at confidence" in stderr
     assert (out / "evaluation" / "boxes.csv").is_file()
 
     strange = tmp_path / "new"
@@ -127,8 +127,8 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
         cv2.imwrite(str(strange / name), np.full((50, 90, 3), 127, "uint8"))
     (strange / "broken.jpg").write_bytes(b"no picture")
     words = ("predict", out, strange, "--out", tmp_path / "found", "--score-threshold", 0.001)
-    status, predicted, told = call(capsys, *words)
-    assert f"{strange / 'broken.jpg'}: image must be a JPEG, PNG, BMP, WebP or TIFF file" in told
+    status, predicted, stderr = call(capsys, *words)
+    assert f"{strange / 'broken.jpg'}: image must be a JPEG, PNG, BMP, WebP or TIFF file" in stderr
     assert status == 0 and predicted["images"] == 2 and predicted["unreadable"] == 1
     results = json.loads((tmp_path / "found" / "detections.json").read_text())
     assert len(results) == predicted["boxes"]
@@ -137,7 +137,7 @@ def test_train_evaluate_and_predict_follow_each_other(shapes, tmp_path, capsys):
     assert len(drawings) == 2 and drawings[0].endswith("a__b_.png")
 
 
-def test_voc_coordinates_from_one_are_shifted_if_told(tmp_path):
+def test_voc_coordinates_from_one_are_shifted_if_asked(tmp_path):
     from boxloss.cli import parser_of
     from boxloss.cli import train as command
 
@@ -157,11 +157,11 @@ def test_voc_coordinates_from_one_are_shifted_if_told(tmp_path):
 
 
 def test_a_misspelt_loss_is_one_line_with_a_near_match(shapes, tmp_path, capsys):
-    status, printed, told = call(
+    status, printed, stderr = call(
         capsys, "train", *data(shapes), "--loss", "cioo", "--out", tmp_path / "run"
     )
     assert (status, printed) == (2, None)
-    assert "Did you mean 'ciou'? Received: loss='cioo'" in told.splitlines()[-1]
+    assert "Did you mean 'ciou'? Received: loss='cioo'" in stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_a_wrong_flag_is_one_line(shapes, tmp_path, capsys, flags, rest):
             [str(word) for word in ("train", *data(shapes), "--out", tmp_path / "run", *flags)]
         )
     assert stop.value.code == 2
-    printed, told = capsys.readouterr()
+    printed, stderr = capsys.readouterr()
     assert printed == ""
-    assert told == f"boxloss train: {rest} (`boxloss train --help` shows all flags)\n"
+    assert stderr == f"boxloss train: {rest} (`boxloss train --help` shows all flags)\n"
 
 
 def test_one_image_cannot_be_divided(shapes, tmp_path, capsys):
@@ -200,9 +200,9 @@ def test_one_image_cannot_be_divided(shapes, tmp_path, capsys):
     one = tmp_path / "one.json"
     one.write_text(json.dumps(content | {"images": content["images"][:1], "annotations": []}))
     words = ("--images", shapes / "images", "--annotations", one, "--out", tmp_path / "run")
-    status, _, told = call(capsys, "train", *words)
+    status, _, stderr = call(capsys, "train", *words)
     assert status == 2
-    assert told.splitlines()[-1] == (
+    assert stderr.splitlines()[-1] == (
         "boxloss train: `images` must hold two usable images or more, or --val-images be given. "
         "Received: 1"
     )
@@ -210,23 +210,23 @@ def test_one_image_cannot_be_divided(shapes, tmp_path, capsys):
 
 def test_validation_images_without_annotations_are_refused(shapes, tmp_path, capsys):
     words = (*data(shapes), "--val-images", shapes / "images", "--out", tmp_path / "run")
-    status, _, told = call(capsys, "train", *words)
+    status, _, stderr = call(capsys, "train", *words)
     assert status == 2
-    assert "`--val-images` and `--val-annotations` must be given together" in told
+    assert "`--val-images` and `--val-annotations` must be given together" in stderr
 
 
-def test_a_folder_without_a_model_is_told(shapes, tmp_path, capsys):
-    status, _, told = call(capsys, "evaluate", tmp_path, *data(shapes))
+def test_a_folder_without_a_model_is_reported(shapes, tmp_path, capsys):
+    status, _, stderr = call(capsys, "evaluate", tmp_path, *data(shapes))
     assert status == 2
-    assert "`run` must be a run folder with model.keras. Received: " in told
+    assert "`run` must be a run folder with model.keras. Received: " in stderr
 
 
-def test_a_bad_out_is_told_before_the_model_is_loaded(shapes, tmp_path, capsys):
+def test_a_bad_out_is_reported_before_the_model_is_loaded(shapes, tmp_path, capsys):
     (tmp_path / "model.keras").write_bytes(b"no model")
     taken = tmp_path / "taken"
     taken.write_text("a file")
-    status, _, told = call(capsys, "predict", tmp_path, shapes / "images", "--out", taken)
-    assert status == 2 and "taken" in told and "model.keras" not in told
+    status, _, stderr = call(capsys, "predict", tmp_path, shapes / "images", "--out", taken)
+    assert status == 2 and "taken" in stderr and "model.keras" not in stderr
     assert taken.read_text() == "a file"
 
 
@@ -274,14 +274,16 @@ def test_two_devices_share_the_batches(shapes, tmp_path, backend):
 
 def test_batches_must_be_divisible_among_the_devices(shapes, tmp_path, capsys):
     words = (*data(shapes), "--batch-size", 5, "--devices", 2, "--out", tmp_path / "run")
-    status, _, told = call(capsys, "train", *words)
+    status, _, stderr = call(capsys, "train", *words)
     assert status == 2
-    assert "`batch_size` must be a multiple of `devices`. Received: batch_size=5, devices=2" in told
+    assert (
+        "`batch_size` must be a multiple of `devices`. Received: batch_size=5, devices=2" in stderr
+    )
 
 
 def test_a_backend_that_comes_too_late_is_refused(shapes, tmp_path, capsys):
     other = "jax" if ops.backend() == "tensorflow" else "tensorflow"
     words = (*data(shapes), "--backend", other, "--out", tmp_path / "run")
-    status, _, told = call(capsys, "train", *words)
+    status, _, stderr = call(capsys, "train", *words)
     assert status == 2
-    assert "`--backend` must be given before Keras is imported" in told
+    assert "`--backend` must be given before Keras is imported" in stderr

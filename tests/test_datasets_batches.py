@@ -189,7 +189,7 @@ def spoiled(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_a_picture_spoiled_after_loading_is_told_once_and_training_goes_on(
+def test_a_picture_spoiled_after_loading_is_reported_once_and_training_goes_on(
     spoiled, capsys, augment
 ):
     data, line = spoiled
@@ -237,7 +237,7 @@ def test_a_strict_data_set_stops_at_a_picture_spoiled_after_loading(spoiled):
     assert str(error.value) == line
 
 
-def test_a_picture_that_vanished_or_changed_is_told(dataset, tmp_path):
+def test_a_picture_that_vanished_or_changed_is_reported(dataset, tmp_path):
     gone = replace(dataset.records[0], path=tmp_path / "gone.png")
     small = replace(dataset.records[0], path=tmp_path / "small.png")
     cv2.imwrite(str(small.path), np.zeros((3, 4, 3), "uint8"))

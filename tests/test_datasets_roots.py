@@ -236,8 +236,8 @@ def test_the_command_trains_on_a_data_yaml_alone(tmp_path, capsys):
     path = write(tmp_path / "data.yaml", "names: [cell]\ntrain: images/train\nval: images/val\n")
     train_set, validation_set = sets_of(["--annotations", path])
     assert (list(shown(train_set)), list(shown(validation_set))) == (["t1.png"], ["v1.png"])
-    told = capsys.readouterr().err.splitlines()
-    heads = [line.split(":")[0] for line in told if line[:1] != " "]  # a table is below each
+    stderr = capsys.readouterr().err.splitlines()
+    heads = [line.split(":")[0] for line in stderr if line[:1] != " "]  # a table is below each
     assert heads == ["training", "validation"]
 
 
@@ -252,9 +252,9 @@ def test_the_command_follows_links_and_prints_each_place_once(tmp_path, capsys):
         sets_of(words)
     train_set, validation_set = sets_of([*words, "--follow-links"])
     assert len(train_set) == len(validation_set) == 1
-    told = capsys.readouterr().err
-    assert told.count(os.path.realpath(tmp_path / "pool")) == 1
-    assert "symbolic links led to" in told
+    stderr = capsys.readouterr().err
+    assert stderr.count(os.path.realpath(tmp_path / "pool")) == 1
+    assert "symbolic links led to" in stderr
 
 
 def test_many_problems_are_counted_by_rule(tmp_path, capsys):
@@ -267,8 +267,8 @@ def test_many_problems_are_counted_by_rule(tmp_path, capsys):
         tmp_path / "x.json", json.dumps(folders.coco(images=images, annotations=annotations))
     )
     sets_of(["--images", tmp_path / "images", "--annotations", path])
-    told = capsys.readouterr().err.splitlines()
-    assert "35 boxes dropped" in told[0]
-    assert sum("must" in line and ".json: " in line for line in told) == 20
-    (more,) = (line for line in told if "more that" in line)
+    stderr = capsys.readouterr().err.splitlines()
+    assert "35 boxes dropped" in stderr[0]
+    assert sum("must" in line and ".json: " in line for line in stderr) == 20
+    (more,) = (line for line in stderr if "more that" in line)
     assert more == "  and 15 more that must have width > 0 and height > 0"

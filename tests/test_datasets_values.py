@@ -153,7 +153,7 @@ def test_the_paths_that_a_file_name_may_mean(text, paths):
         assert path and not path.startswith("/") and ".." not in path.split("/")
 
 
-def test_what_was_taken_off_a_path_is_told():
+def test_what_was_taken_off_a_path_is_reported():
     assert list(values.paths_of("images\\sub\\a.png")) == [
         ("images\\sub\\a.png", ""),
         ("images/sub/a.png", ""),

@@ -140,7 +140,7 @@ def test_category_ids_may_be_texts(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["absent", "folder", "text", "cut"])
-def test_a_file_that_is_no_model_is_told_in_one_line(small_detector, tmp_path, kind):
+def test_a_file_that_is_no_model_is_reported_in_one_line(small_detector, tmp_path, kind):
     path = tmp_path / "model.keras"
     if kind == "folder":
         path.mkdir()
@@ -189,7 +189,7 @@ def test_a_side_that_the_network_cannot_take_is_not_exported(small_detector, tmp
     ],
     ids=["classes", "image_size", "size"],
 )
-def test_wrong_arguments_are_told_in_one_line(arguments, message):
+def test_wrong_arguments_are_reported_in_one_line(arguments, message):
     with pytest.raises(ValueError) as error:
         Detector(**arguments)
     assert str(error.value) == message
@@ -263,7 +263,7 @@ def test_an_onnx_file_gives_the_detectors_boxes(tmp_path):
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends refuse first")
-def test_what_onnx_needs_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_what_onnx_needs_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     from boxloss.detector import export
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -276,7 +276,7 @@ def test_what_onnx_needs_is_told_before_anything_is_written(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_backends_are_told_how_to_export(tmp_path, monkeypatch):
+def test_other_backends_are_shown_how_to_export(tmp_path, monkeypatch):
     from boxloss.detector import export
 
     monkeypatch.setattr(ops, "backend", lambda: "torch")

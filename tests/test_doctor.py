@@ -17,7 +17,7 @@ from boxloss.tensors import ops
 
 def test_it_tells_versions_backend_and_devices(capsys):
     assert cli.main(["doctor"]) == 0
-    printed, told = capsys.readouterr()
+    printed, stderr = capsys.readouterr()
     result = json.loads(printed)
     assert result["boxloss"] == __version__
     assert result["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -26,8 +26,8 @@ def test_it_tells_versions_backend_and_devices(capsys):
     assert result["versions"]["numpy"] == np.__version__
     assert result["jobs"]["a loss"] == []
     assert result["jobs"].keys() == doctor.JOBS.keys()
-    assert f"numpy                            {np.__version__}" in told
-    assert "a loss                           ready" in told
+    assert f"numpy                            {np.__version__}" in stderr
+    assert "a loss                           ready" in stderr
 
 
 def test_what_is_missing_is_named_with_what_installs_it(monkeypatch, capsys):
@@ -42,9 +42,9 @@ def test_what_is_missing_is_named_with_what_installs_it(monkeypatch, capsys):
     assert jobs["export as ONNX"] == ["tensorflow", "tf2onnx", "onnxruntime"]
     there.remove("torch")
     assert doctor.run(None)["jobs"]["a loss"] == ["tensorflow or jax or torch"]
-    told = capsys.readouterr().err
-    assert 'missing scipy: pip install "boxloss[train]"' in told
-    assert 'missing tensorflow or jax or torch: pip install "boxloss[tensorflow]"' in told
+    stderr = capsys.readouterr().err
+    assert 'missing scipy: pip install "boxloss[train]"' in stderr
+    assert 'missing tensorflow or jax or torch: pip install "boxloss[tensorflow]"' in stderr
 
 
 def test_nothing_is_ready_without_a_backend(monkeypatch, capsys):

@@ -43,9 +43,9 @@ def killed_run(command, out, seed):
                 time.sleep(draw.uniform(0, 0.4))
             finally:
                 process.send_signal(signal.SIGKILL)
-                _, told = process.communicate()
+                _, stderr = process.communicate()
         # A run that ended by itself leaves nothing to kill: the test would show nothing.
-        assert process.returncode == -signal.SIGKILL, told.decode()
+        assert process.returncode == -signal.SIGKILL, stderr.decode()
         kills += 1
     done = subprocess.run([*map(str, command), "--resume"], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()

@@ -270,10 +270,10 @@ def test_the_report_says_what_was_paired_and_what_was_not(tmp_path):
         "images_without_detections": 1,
     }
     assert report.dropped == {"images": 0, "boxes": 0, "detections": 2}
-    told = "\n".join(report.told)
-    assert "1 detections of unknown images (first: image_id=99, file_name='99.png'" in told
-    assert "1 detections of unknown classes" in told and "category_id=9" in told
-    assert "1 of 6 images have no detection (first: img_a.png)" in told
+    stderr = "\n".join(report.told)
+    assert "1 detections of unknown images (first: image_id=99, file_name='99.png'" in stderr
+    assert "1 detections of unknown classes" in stderr and "category_id=9" in stderr
+    assert "1 of 6 images have no detection (first: img_a.png)" in stderr
 
 
 def test_labels_of_images_that_the_results_leave_out_are_not_audited(tmp_path):
@@ -388,7 +388,7 @@ def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
     yaml, path = scene.yolo(), scene.write(results)
     (tmp_path / "labels" / "2.txt").open("a").write("7 .5 .5 .1 .1\n")
     assert command(name, scene, "--truth", yaml, "--detections", path) == 0
-    printed, told = capsys.readouterr()
+    printed, stderr = capsys.readouterr()
     printed = json.loads(printed)
     assert printed["dropped"] == {"images": 0, "boxes": 1, "detections": 2}
     assert printed["pairing"]["images_by"] == "file_name"
@@ -399,7 +399,7 @@ def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
         "1 detections of unknown classes (first:",
         "1 of 6 images have no detection (first: img_a.png)",
     ):
-        assert words in told
+        assert words in stderr
     if name == "evaluate":
         assert 0.7 < printed["AP"] < 1 and (tmp_path / name / "boxes.csv").is_file()
     if name == "audit":
@@ -410,14 +410,14 @@ def test_the_flag_that_an_error_names_decides(tmp_path, capsys):
     scene = Scene(tmp_path, STEMS["odd ones"])
     data = ["--truth", scene.voc(), "--detections", scene.write(scene.results())]
     assert command("evaluate", scene, *data) == 2
-    told = capsys.readouterr().err
-    assert "--class-names" in told and len(told.splitlines()) == 1
+    stderr = capsys.readouterr().err
+    assert "--class-names" in stderr and len(stderr.splitlines()) == 1
     (tmp_path / "classes.txt").write_text("\n".join(NAMES) + "\n")
     scene.yolo()
     for listed in (",".join(NAMES), tmp_path / "classes.txt", tmp_path / "data.yaml"):
         assert command("evaluate", scene, *data, "--class-names", listed) == 0
-        printed, told = capsys.readouterr()
-        assert json.loads(printed)["AP"] == pytest.approx(1) and "class list from 1" in told
+        printed, stderr = capsys.readouterr()
+        assert json.loads(printed)["AP"] == pytest.approx(1) and "class list from 1" in stderr
 
 
 def test_a_folder_of_results_is_explored(tmp_path, capsys):
@@ -433,8 +433,8 @@ def test_a_folder_of_results_is_explored(tmp_path, capsys):
 
 def test_evaluate_says_what_it_needs(capsys):
     assert cli.main(["evaluate", "--annotations", "a.json", "--detections", "b.json"]) == 2
-    told = capsys.readouterr().err
-    assert "or --annotations, --detections and --out. Received: run=None" in told
+    stderr = capsys.readouterr().err
+    assert "or --annotations, --detections and --out. Received: run=None" in stderr
 
 
 # Real results -------------------------------------------------------------------------------------

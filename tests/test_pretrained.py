@@ -69,8 +69,9 @@ def test_a_refused_download_names_file_origin_and_place(mobile, no_weights, tmp_
     assert weights.file in str(error.value) and weights.origin in str(error.value)
     assert f"into {models}. Received: 'imagenet' (" in str(error.value)
     assert "\n" not in str(error.value)
-    told = capsys.readouterr()
-    assert told.out == "" and f"downloading {weights.origin}{weights.file} to {models}" in told.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"downloading {weights.origin}{weights.file} to {models}" in captured.err
 
 
 def test_a_backbone_of_our_own_has_no_imagenet_weights(nano):
@@ -250,7 +251,7 @@ def test_early_layers_of_a_pretrained_backbone_can_be_left_alone(lite0):
     np.testing.assert_array_equal(normal.get_weights()[2], before[2])
 
 
-def test_weights_and_licence_are_told_in_a_line():
+def test_weights_and_licence_are_reported_in_a_line():
     found = {"from": "a.pth", "licence": None, "fit": 3, "of": 5}
     assert describe(found) == ("pretrained weights: a.pth; 3 of 5 arrays fit; licence: unknown")
 

@@ -82,12 +82,12 @@ def start(made, out, count, extra=()):
     for index in range(count):
         several = ["--processes", str(count), "--process-id", str(index)]
         several += ["--coordinator", f"127.0.0.1:{port}"]
-        with open(f"{out}.{index}.err", "w") as err, open(f"{out}.{index}.out", "w") as told:
+        with open(f"{out}.{index}.err", "w") as err, open(f"{out}.{index}.out", "w") as printed:
             running.append(
                 subprocess.Popen(
                     command + (several if count > 1 else []),
                     env=environment,
-                    stdout=told,
+                    stdout=printed,
                     stderr=err,
                 )
             )
@@ -140,8 +140,8 @@ def test_several_processes_end_with_the_weights_of_one(made, runs, trained_place
     way = np.abs(one - before).max()
     assert way > 1e-3  # it has trained
     assert np.abs(several - one).max() <= 1e-3 * way
-    told = pathlib.Path(f"{made / 'run'}{count}.0.out").read_text()
-    assert json.loads(told)["n_images"] == IMAGES  # one JSON object and nothing else
+    printed = pathlib.Path(f"{made / 'run'}{count}.0.out").read_text()
+    assert json.loads(printed)["n_images"] == IMAGES  # one JSON object and nothing else
     for index in range(1, count):
         assert pathlib.Path(f"{made / 'run'}{count}.{index}.err").read_text() == ""
         other = json.loads(pathlib.Path(f"{made / 'run'}{count}.{index}.out").read_text())

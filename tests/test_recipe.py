@@ -423,16 +423,18 @@ def test_paths_alone_train_by_the_recipe_and_say_so(shapes, tmp_path, calls, cap
     call(*shapes, "--out", tmp_path)
     (options,) = calls
     assert (options.image_size, options.epochs, options.bins) == (64, 200, 16)
-    told = capsys.readouterr().err
-    assert "--image-size 64: " in told and "validation images: with other ones" in told
+    stderr = capsys.readouterr().err
+    assert "--image-size 64: " in stderr and "validation images: with other ones" in stderr
     # 9 training images and 1 that validates, half a second for a forward pass of each.
-    minutes = re.search(r"time: about (\d+) minutes on this machine", told)
+    minutes = re.search(r"time: about (\d+) minutes on this machine", stderr)
     expected = estimate.run_seconds(options, 9, 1, 0.5) / 60
     assert int(minutes.group(1)) == round(expected)
 
 
 @pytest.mark.parametrize("backend, devices", [("jax", 1), ("tensorflow", 2)])
-def test_no_time_is_told_where_measuring_it_would_mislead(monkeypatch, capsys, backend, devices):
+def test_no_time_is_reported_where_measuring_it_would_mislead(
+    monkeypatch, capsys, backend, devices
+):
     monkeypatch.setattr(ops, "backend", lambda: backend)
     settings.show_time(Options(devices=devices), data_set([9]), data_set([9]))
     assert capsys.readouterr().err == ""
@@ -444,9 +446,9 @@ def test_flags_of_the_command_win(shapes, tmp_path, calls, capsys):
     (options,) = calls
     assert (options.epochs, options.image_size, options.loss) == (3, 96, "giou")
     assert options.augment is False and options.evaluate_every == 1
-    told = capsys.readouterr().err
-    assert "  given by you: " in told and "time:" not in told
-    assert "--epochs 3" in told and "--no-augment" in told
+    stderr = capsys.readouterr().err
+    assert "  given by you: " in stderr and "time:" not in stderr
+    assert "--epochs 3" in stderr and "--no-augment" in stderr
 
 
 def test_the_preset_of_the_command_changes_the_epochs(shapes, tmp_path, calls, capsys):
@@ -464,7 +466,7 @@ def test_a_resumed_run_keeps_its_settings(shapes, tmp_path, calls, capsys):
     assert "settings (" not in capsys.readouterr().err
 
 
-def test_wrong_flags_are_told_before_anything_is_read(tmp_path, capsys):
+def test_wrong_flags_are_reported_before_anything_is_read(tmp_path, capsys):
     words = ("train", "--images", "none", "--annotations", "none.json", "--out", str(tmp_path))
     assert cli.main([*words, "--flip", "3"]) == 2
     assert "`flip` must be between 0 and 1. Received: flip=3.0" in capsys.readouterr().err

@@ -364,7 +364,7 @@ def test_the_crop_of_a_smaller_copy_shows_the_same_place(tmp_path):
     import cv2
 
     image = np.zeros((150, 200, 3), "uint8")
-    image[100:125, 150:180] = 255  # in the told size 300..360, 200..250
+    image[100:125, 150:180] = 255  # in the stated size 300..360, 200..250
     assert cv2.imwrite(str(tmp_path / "small.png"), image)
     truth = {
         "images": [{"id": 1, "file_name": "small.png", "width": 400, "height": 300}],
@@ -429,7 +429,7 @@ def test_explore_makes_the_page_from_a_peer_s_output_alone(tmp_path, capsys):
     assert (tmp_path / "page" / "boxes.csv").is_file()
 
 
-def test_what_is_left_out_is_counted_and_told(tmp_path, capsys):
+def test_what_is_left_out_is_counted_and_listed(tmp_path, capsys):
     from boxloss.cli import main
 
     truth, results = coco_files(tmp_path)

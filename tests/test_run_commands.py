@@ -36,13 +36,13 @@ def run(tmp_path_factory):
 
 def call(capsys, *words):
     status = cli.main([str(word) for word in words])
-    printed, told = capsys.readouterr()
-    return status, json.loads(printed) if printed else None, told
+    printed, stderr = capsys.readouterr()
+    return status, json.loads(printed) if printed else None, stderr
 
 
 def test_evaluate_alone_measures_the_validation_data_of_the_run(run, capsys):
-    status, metrics, told = call(capsys, "evaluate", run)
-    assert status == 0, told
+    status, metrics, stderr = call(capsys, "evaluate", run)
+    assert status == 0, stderr
     data = run.parent / "data"
     whole = datasets.load(data / "images", data / "annotations.json")
     expected = datasets.split(whole)[1]
@@ -55,15 +55,15 @@ def test_evaluate_alone_measures_the_validation_data_of_the_run(run, capsys):
 def test_predict_takes_the_threshold_of_the_run_and_says_what_would_show_more(run, capsys):
     out = run.parent / "found"
     images = run.parent / "data" / "images"
-    status, printed, told = call(capsys, "predict", run, images, "--out", out, "--no-drawings")
+    status, printed, stderr = call(capsys, "predict", run, images, "--out", out, "--no-drawings")
     assert status == 0 and printed["score_threshold"] == 0.123
     high = ("--score-threshold", 0.999)
-    _, printed, told = call(capsys, "predict", run, images, "--out", out, "--no-drawings", *high)
+    _, printed, stderr = call(capsys, "predict", run, images, "--out", out, "--no-drawings", *high)
     assert printed["boxes"] == 0 and 0 < printed["highest_score"] < 0.999
-    assert f"the highest score is {printed['highest_score']:.3g}: --score-threshold " in told
+    assert f"the highest score is {printed['highest_score']:.3g}: --score-threshold " in stderr
     low = ("--score-threshold", printed["highest_score"])
-    _, printed, told = call(capsys, "predict", run, images, "--out", out, *low)
-    assert printed["boxes"] >= 1 and "the highest score" not in told
+    _, printed, stderr = call(capsys, "predict", run, images, "--out", out, *low)
+    assert printed["boxes"] >= 1 and "the highest score" not in stderr
     assert len(list((out / "drawings").iterdir())) == 6
 
 
@@ -85,9 +85,9 @@ def test_data_without_a_known_class_is_refused_with_both_lists(run, tmp_path, ca
         category["name"] = f"new {category['name']}"
     (tmp_path / "other.json").write_text(json.dumps(content))
     words = ("--images", data / "images", "--annotations", tmp_path / "other.json")
-    status, _, told = call(capsys, "evaluate", run, *words, "--out", tmp_path / "out")
+    status, _, stderr = call(capsys, "evaluate", run, *words, "--out", tmp_path / "out")
     assert status == 2
-    assert told.splitlines()[-1] == (
+    assert stderr.splitlines()[-1] == (
         "boxloss evaluate: `annotations` must be of classes that the detector knows. Received: "
         "'new circle', 'new rectangle', 'new triangle'; it knows 'circle', 'rectangle', 'triangle'"
     )
@@ -109,8 +109,8 @@ class Report:
 
 def test_runs_without_a_common_image_are_not_compared(capsys):
     assert explore.images_in_common(Report("a", "b", "c"), Report("c", "b", "d")) == 2
-    told = capsys.readouterr().err
-    assert told == "compared in the 2 images that are in both, of 3 here and 3 there\n"
+    stderr = capsys.readouterr().err
+    assert stderr == "compared in the 2 images that are in both, of 3 here and 3 there\n"
     assert explore.images_in_common(Report("a"), Report("a")) == 1
     assert capsys.readouterr().err == ""
     with pytest.raises(ValueError, match="Received: none in common, 2 images here and 1 there"):
@@ -173,8 +173,8 @@ def test_a_finished_run_whose_model_broke_gets_it_back(tmp_path, capsys):
     words += ["--val-images", whole.root, "--val-annotations", tmp_path / "annotations.json"]
     words += ["--image-size", 64, "--epochs", 1, "--batch-size", 3, "--no-augment", "--out", out]
     words += ["--size=nano", "--bins=0"]
-    status, metrics, told = call(capsys, *words, "--resume", "--overwrite")
-    assert status == 0 and "the last weights take its place" in told
+    status, metrics, stderr = call(capsys, *words, "--resume", "--overwrite")
+    assert status == 0 and "the last weights take its place" in stderr
     assert metrics["AP"] == pytest.approx(before["AP"], abs=1e-6)
     assert len((out / "model.keras").read_bytes()) == len(good)
 
@@ -197,8 +197,8 @@ def test_predict_evaluate_and_explore_hand_the_tiles_to_the_detector(run, capsys
         ("explore", run, *tiled),
     ):
         seen.clear()
-        status, printed, told = call(capsys, *words)
-        assert status == 0, told
+        status, printed, stderr = call(capsys, *words)
+        assert status == 0, stderr
         assert seen and set(seen) == {(32, 0.3)}
     assert printed["page"] == str(run / "tiles" / "explorer" / "index.html")
     assert (run / "tiles" / "boxes.csv").is_file() and not (run / "explorer").exists()
@@ -208,9 +208,9 @@ def test_predict_evaluate_and_explore_hand_the_tiles_to_the_detector(run, capsys
 def test_tiles_need_a_detector(run, capsys, command):
     truth = run.parent / "data" / "annotations.json"
     words = ("--annotations", truth, "--detections", truth, "--out", run.parent / "x", "--tile", 9)
-    status, _, told = call(capsys, command, *words)
+    status, _, stderr = call(capsys, command, *words)
     assert status == 2
-    assert told == (
+    assert stderr == (
         f"boxloss {command}: `--tile` must come with a run, whose detector is to look at the "
         f"tiles. Received: tile=9, detections={str(truth)!r}\n"
     )

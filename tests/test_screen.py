@@ -98,9 +98,9 @@ def test_a_wrong_path_answers_before_a_backend_is_imported(tmp_path):
     code += "    print(cli.main(words), 'keras' in sys.modules)\n"
     done = python(code, json.dumps(lines))
     assert done.stdout.splitlines() == ["2 False"] * len(lines), done.stderr
-    told = done.stderr.splitlines()
-    assert len(told) == len(lines)
-    for line, words in zip(told, lines, strict=True):
+    stderr = done.stderr.splitlines()
+    assert len(stderr) == len(lines)
+    for line, words in zip(stderr, lines, strict=True):
         assert line.startswith(f"boxloss {words[0]}: "), line
         assert re.search("typo|cioo|batch_size=0", line), line
 
@@ -124,10 +124,10 @@ def test_help_of_a_command_is_its_help(capsys):
 
 @pytest.mark.parametrize("word, near", [("trian", "train"), ("Audit", "audit"), ("xyz", None)])
 def test_a_misspelt_command_gets_a_near_match(capsys, word, near):
-    status, printed, told = call(capsys, word)
+    status, printed, stderr = call(capsys, word)
     hint = f" Did you mean {near!r}?" if near else ""
     assert (status, printed) == (2, "")
-    assert told == (
+    assert stderr == (
         f"boxloss: the command must be one of {', '.join(cli.COMMANDS)}.{hint} Received: {word!r}\n"
     )
 
@@ -215,9 +215,9 @@ def test_a_backend_that_is_not_installed_is_one_line(monkeypatch, capsys, flag):
     words = ("--backend", "jax") if flag else ()
     data = ("--images", "typo", "--annotations", "typo", "--out", "typo")
     asked = "jax" if flag else os.environ["KERAS_BACKEND"]
-    status, printed, told = call(capsys, "train", *data, *words)
+    status, printed, stderr = call(capsys, "train", *data, *words)
     assert (status, printed) == (2, "")
-    assert told == (
+    assert stderr == (
         "boxloss train: `--backend` or KERAS_BACKEND must be a backend that is "
         f'installed (pip install "boxloss[{asked}]"). Received: {asked!r}\n'
     )
@@ -228,9 +228,9 @@ def test_a_package_that_is_missing_is_one_line(monkeypatch, capsys):
         raise ModuleNotFoundError("No module named 'scipy.optimize'", name="scipy.optimize")
 
     monkeypatch.setattr(cli.module_of("simulate"), "run", run)
-    status, printed, told = call(capsys, "simulate")
+    status, printed, stderr = call(capsys, "simulate")
     assert (status, printed) == (2, "")
-    assert told == (
+    assert stderr == (
         "boxloss simulate: the package of the module 'scipy.optimize' must be installed "
         '(pip install "boxloss[train]"; `boxloss doctor` shows what is missing)\n'
     )

@@ -32,12 +32,12 @@ def test_the_first_suspects_are_drawn_and_named(tmp_path, capsys):
     words = ["--truth", tmp_path / "gt.json", "--detections", tmp_path / "dt.json"]
     words += ["--images", tmp_path / "photos", "--first", 14, "--out", tmp_path / "out"]
     script.main([str(word) for word in words])
-    told = capsys.readouterr().out.splitlines()
-    assert [line.rpartition("/")[2] for line in told[:2]] == ["suspects-1.png", "suspects-2.png"]
-    assert len(told) == 2 + 14 and told[2].startswith("1 ")
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("/")[2] for line in printed[:2]] == ["suspects-1.png", "suspects-2.png"]
+    assert len(printed) == 2 + 14 and printed[2].startswith("1 ")
     names = {image["id"]: image["file_name"] for image in truth["images"]}
-    assert told[2].endswith(names[first["image_id"]]) and ": move " in told[2]
-    sheets = [cv2.imread(told[i])[..., ::-1].astype(int) for i in (0, 1)]
+    assert printed[2].endswith(names[first["image_id"]]) and ": move " in printed[2]
+    sheets = [cv2.imread(printed[i])[..., ::-1].astype(int) for i in (0, 1)]
     assert sheets[0].shape[0] > 2.5 * sheets[1].shape[0]  # twelve, then two
     # The proposed box is yellow in the first tile.
     tile = sheets[0][: script.pictures.TILE, : script.pictures.TILE]

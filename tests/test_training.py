@@ -37,7 +37,7 @@ def test_a_seed_that_is_none_is_named(seed):
 
 
 @pytest.mark.parametrize("size", [0, 1000])
-def test_a_checkpoint_that_is_cut_is_told_in_one_line(tmp_path, size):
+def test_a_checkpoint_that_is_cut_is_reported_in_one_line(tmp_path, size):
     path = tmp_path / "checkpoint.npz"
     np.savez(path, v0=np.zeros(1000), position=np.zeros(3, "uint8"))
     path.write_bytes(path.read_bytes()[:size])
@@ -348,7 +348,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(straight, shapes):
         training.train(*shapes, Options(**TINY), straight[0], verbose=0)
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_training(shapes, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_before_training(shapes, tmp_path):
     (tmp_path / "file").write_text("here")
     with pytest.raises(ValueError, match="`out` must be a folder that can be written. Received: "):
         training.train(*shapes, Options(**TINY), tmp_path / "file" / "run", verbose=0)

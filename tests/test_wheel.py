@@ -73,7 +73,7 @@ def environment(folder, python, *packages):
     return made
 
 
-def test_one_version_is_told_everywhere():
+def test_one_version_is_named_everywhere():
     texts = {name: (ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "CITATION.cff")}
     assert re.search(r'^version = "(.*)"$', texts["pyproject.toml"], re.M)[1] == boxloss.__version__
     assert re.search(r"^version: (.*)$", texts["CITATION.cff"], re.M)[1] == boxloss.__version__
@@ -106,8 +106,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
 @needs_uv
 @pytest.mark.slow
 def test_what_is_built_passes_twine(built):
-    told = run(UV, "tool", "run", "twine", "check", "--strict", *built).stdout
-    assert told.count("PASSED") == 2
+    output = run(UV, "tool", "run", "twine", "check", "--strict", *built).stdout
+    assert output.count("PASSED") == 2
 
 
 @needs_uv
@@ -123,10 +123,10 @@ def test_it_works_in_an_empty_environment(built, version, tmp_path):
     help_text = run(command, "--help", **away).stdout
     assert all(name in help_text for name in ("make-synthetic", "train", "doctor"))
     assert "--annotations" in run(command, "train", "--help", **away).stdout
-    told = json.loads(run(command, "doctor", **away).stdout)
-    assert told["backend"] == "tensorflow" and told["jobs"]["a loss"] == []
-    assert told["python"].startswith(".".join(map(str, version)))
-    assert "cv2" in told["jobs"]["train, evaluate, predict"]
+    output = json.loads(run(command, "doctor", **away).stdout)
+    assert output["backend"] == "tensorflow" and output["jobs"]["a loss"] == []
+    assert output["python"].startswith(".".join(map(str, version)))
+    assert "cv2" in output["jobs"]["train, evaluate, predict"]
     place = run(python, "-c", "import boxloss; print(boxloss.__file__)", **away).stdout
     assert str(tmp_path) in place
 
@@ -159,8 +159,8 @@ def test_the_three_things_of_the_readme_run_in_an_empty_environment(built, versi
     found = [{**box, "score": 0.9} for box in boxes]
     (tmp_path / "predictions.json").write_text(json.dumps(found))
     words = with_files(readme_commands()["explore"], {"photos/": images, "data.yaml": annotations})
-    told = run(command, *words, **away)
-    assert (tmp_path / "page/index.html").is_file() and told.returncode == 0
+    output = run(command, *words, **away)
+    assert (tmp_path / "page/index.html").is_file() and output.returncode == 0
     code, output = blocks_of(ROOT / "README.md")[0]
     assert run(python, "-c", code, **away).stdout == output
 
@@ -195,8 +195,8 @@ EXTRAS = re.findall(r"^([\w-]+) = \[", OPTIONAL.partition("\n[")[0], re.MULTILIN
 def test_an_extra_resolves(built, version, extra, tmp_path):
     run(UV, "venv", "--quiet", "--python", pythons()[version], tmp_path / "env")
     wanted = f"boxloss[{extra}] @ {built[0]}"
-    told = run(
+    output = run(
         UV, "pip", "install", "--dry-run", "--python", tmp_path / "env" / "bin" / "python", wanted
     ).stderr
     if extra == "addons":
-        assert "tensorflow==2.15.1" in told and "keras==2.15.0" in told
+        assert "tensorflow==2.15.1" in output and "keras==2.15.0" in output

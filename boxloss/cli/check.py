@@ -65,11 +65,11 @@ def _check(args):
     )
     summary = check.summarise(dataset, pixels=not args.headers_only)
     show("all", dataset, summary)
-    told = []
+    lines = []
     if args.detections is not None:
-        summary["pairing"], told = paired(dataset, args)
-        print("\n".join(told), file=sys.stderr)
-    check.write_check_page(dataset, summary, args.out / "index.html", told)
+        summary["pairing"], lines = paired(dataset, args)
+        print("\n".join(lines), file=sys.stderr)
+    check.write_check_page(dataset, summary, args.out / "index.html", lines)
     write_json(args.out / "check.json", summary)
     print(f"open {args.out / 'index.html'}", file=sys.stderr)
     return {"page": str(args.out / "index.html"), **summary}

@@ -94,8 +94,8 @@ def _evaluate_results(args):
         title=f"Box errors of {pathlib.Path(args.detections).name}",
     )
     dropped = {**opened.dropped, "detections": report.dropped["detections"]}
-    told = [*report.told, *evaluation.crowded_lines(opened.truth)]
-    show_pairing(told, [str(problem) for problem in opened.problems], dropped)
+    lines = [*report.told, *evaluation.crowded_lines(opened.truth)]
+    show_pairing(lines, [str(problem) for problem in opened.problems], dropped)
     metrics |= {
         "n_images": len(opened.truth.images),
         "n_boxes": len(opened.truth),

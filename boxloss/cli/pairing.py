@@ -61,11 +61,11 @@ def class_list(text):
     return [name.strip() for name in text.split(",")]
 
 
-def show_pairing(told, problems, dropped):
+def show_pairing(pairing, problems, dropped):
     """Lines for people: broken items, how results were paired, and what was left out."""
     lines = [f"  {problem}" for problem in problems[:20]]
     if len(problems) > 20:
         lines.append(f"  and {len(problems) - 20} more")
     counts = ", ".join(f"{count} {what}" for what, count in dropped.items() if count)
-    lines += [*told, *([f"dropped: {counts}"] if counts else [])]
+    lines += [*pairing, *([f"dropped: {counts}"] if counts else [])]
     print("\n".join(lines), file=sys.stderr)

@@ -55,7 +55,7 @@ class Examples:
         self.max_boxes = max_boxes or self._fullest()
         self._first = np.cumsum([0, *map(len, dataset.records)])  # number of a record's first box
         self._cache = cache or Cache()
-        self._told: dict[int, Problem] = {}
+        self._reported: dict[int, Problem] = {}
         self._order: tuple[int, np.ndarray] | None = None
 
     def _fullest(self):
@@ -169,7 +169,7 @@ class Examples:
 
     def report(self, position: int, problem: Problem) -> None:
         """Name an image that cannot be read, once, on stderr and in `unreadable`."""
-        if self._told.setdefault(position, problem) is problem:
+        if self._reported.setdefault(position, problem) is problem:
             self.unreadable.append(problem)
             print(f"{problem} (it trains as a grey image without boxes)", file=sys.stderr)
 

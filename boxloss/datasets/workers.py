@@ -63,11 +63,11 @@ class WorkerExamples(Examples):
         # A strict data set stops where the run is, and not in a worker.
         own.dataset = dataclasses.replace(batches.dataset, strict=False)
         own.unreadable, own.stopped_by, own.found = [], None, []
-        own._cache, own._told, own._order = batches._cache.divided(max(workers, 1)), {}, None
+        own._cache, own._reported, own._order = batches._cache.divided(max(workers, 1)), {}, None
         return own
 
     def report(self, position, problem):
-        if self._told.setdefault(position, problem) is problem:
+        if self._reported.setdefault(position, problem) is problem:
             self.found.append((position, problem))
 
 

@@ -55,13 +55,13 @@ class Recipe:
 
     def lines(self) -> list[str]:
         """Lines for people: each setting with its value and its reason; then the user's own."""
-        told = [f"settings (--preset {self.preset}; every flag that is given wins):"]
+        lines = [f"settings (--preset {self.preset}; every flag that is given wins):"]
         # Settings that were chosen for one reason, as those of a pretrained backbone, share a line.
         for why, keys in itertools.groupby(self.reasons, self.reasons.__getitem__):
-            told.append(f"  {', '.join(map(self.flag, keys))}: {why}")
+            lines.append(f"  {', '.join(map(self.flag, keys))}: {why}")
         if self.given:
-            told.append(f"  given by you: {', '.join(map(self.flag, self.given))}")
-        return [*told, *self.warnings]
+            lines.append(f"  given by you: {', '.join(map(self.flag, self.given))}")
+        return [*lines, *self.warnings]
 
     def flag(self, key: str) -> str:
         """The flag of a setting, with its value."""

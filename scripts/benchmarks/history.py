@@ -52,7 +52,7 @@ def run(args):
         use = bad | (own == "")
         for method, values in rankings.items():
             measured = cell(values[use], bad[use], draws[:, image[use]])
-            row = {"kind": kind, "method": method, "count": int(bad.sum()), **_told(measured)}
+            row = {"kind": kind, "method": method, "count": int(bad.sum()), **_intervals(measured)}
             cells.append(row)
             shown = " ".join(f"{name} {row[name][0]:.3f}" for name in MEASURES)
             print(f"{kind:10} {method:22} {shown}", file=sys.stderr)
@@ -117,14 +117,14 @@ def rankings_of(plain, audit):
     }
 
 
-def _told(measured):
+def _intervals(measured):
     """{measure: [value, low, high]} of {measure: (1 + draws,)}."""
-    told = {}
+    found = {}
     for name in MEASURES:
         value, draws = measured[name][0], measured[name][1:]
         low, high = np.nanquantile(draws, (0.025, 0.975)) if len(draws) else (value, value)
-        told[name] = [round(float(number), 4) for number in (value, low, high)]
-    return told
+        found[name] = [round(float(number), 4) for number in (value, low, high)]
+    return found
 
 
 def main(argv=None):

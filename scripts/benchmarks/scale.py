@@ -138,13 +138,15 @@ def command_of(name, root):
 def measured(words):
     """Wall and CPU seconds and peak megabytes of a command; ValueError where it fails."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=told)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0)
+        errors.seek(0)
         if process.returncode:
-            raise ValueError(f"{words[2:4]} must end well. Received: {told.read()[-500:].decode()}")
+            raise ValueError(
+                f"{words[2:4]} must end well. Received: {errors.read()[-500:].decode()}"
+            )
     return {
         "wall_seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),

@@ -75,7 +75,7 @@ def _by_rule(problems):
     ]
 
 
-def _told(names):
+def _with_examples(names):
     return {"count": len(names), "examples": names[:EXAMPLES]}
 
 
@@ -101,7 +101,7 @@ def _odd_images(records, pixels):
     }
     if pixels:
         odd["images that cannot be decoded"] = [line for r in records if (line := _undecodable(r))]
-    return {what: _told(names) for what, names in odd.items() if names}
+    return {what: _with_examples(names) for what, names in odd.items() if names}
 
 
 def _undecodable(record):
@@ -130,7 +130,7 @@ def _odd_boxes(records):
         f"boxes over more than {WHOLE_IMAGE:.0%} of their image": whole,
         f"boxes with IoU above {SAME_BOX} with another of their class": twice,
     }
-    return {what: _told(names) for what, names in odd.items() if names}
+    return {what: _with_examples(names) for what, names in odd.items() if names}
 
 
 def _named(record, j):
@@ -143,17 +143,17 @@ def _named(record, j):
 
 def lines(summary, most=12):
     """Lines for people: boxes per class and size, then what is odd, with first examples."""
-    told = [f"{'class':<24} {'boxes':>8} {'small':>8} {'medium':>8} {'large':>8} {'images':>8}"]
+    rows = [f"{'class':<24} {'boxes':>8} {'small':>8} {'medium':>8} {'large':>8} {'images':>8}"]
     classes = sorted(summary["classes"].items(), key=lambda pair: -pair[1]["boxes"])
     for name, count in classes[:most]:
         columns = (count["boxes"], *(count[size] for size in SIZES), count["images"])
-        told.append(f"{_short(name):<24} " + " ".join(f"{number:>8}" for number in columns))
+        rows.append(f"{_short(name):<24} " + " ".join(f"{number:>8}" for number in columns))
     if len(classes) > most:
         rest = sum(count["boxes"] for _, count in classes[most:])
-        told.append(f"and {len(classes) - most} classes more, with {rest} boxes")
+        rows.append(f"and {len(classes) - most} classes more, with {rest} boxes")
     for what, found in {**summary["odd_images"], **summary["odd_boxes"]}.items():
-        told.append(f"{found['count']} {what} (first: {_short(found['examples'][0], 100)})")
-    return told
+        rows.append(f"{found['count']} {what} (first: {_short(found['examples'][0], 100)})")
+    return rows
 
 
 def _short(text, length=24):

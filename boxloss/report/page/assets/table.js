@@ -138,12 +138,12 @@ function rowWords(i) {
     ["box error", "error"],
     ["confidence", "score"],
   ];
-  const told = numbers
+  const named = numbers
     .map(([name, key]) => [name, COLUMNS.get(key).values[i]])
     .filter(([, value]) => !Number.isNaN(value));
   const words = [
     describe(i),
-    ...told.map(([name, value]) => `${name} ${format(value)}`),
+    ...named.map(([name, value]) => `${name} ${format(value)}`),
     imageOf(i).file_name,
   ];
   if (markOf(i) !== "open") words.unshift(`marked ${MARK_LABELS[markOf(i)]}`);
