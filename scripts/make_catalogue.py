@@ -199,7 +199,7 @@ def paragraphs(name):
     return tuple(" ".join(part.split()) for part in (formula, rest, differences, source))
 
 
-# Ranges that a docstring tells of something else first.
+# Ranges of docstrings that name the range of something else first.
 RANGES = {
     "piou": "[0, 2.6)",
     "wiou": "[0, e), version 1",
@@ -267,7 +267,7 @@ def _uncertainty(slide, scale):
 
 
 def _distribution(slide, scale):
-    """A truth of 6 bins a side, a bell of probabilities around 6 + slide, of some width in bins."""
+    """A truth of 6 bins per side, and a bell of probabilities around 6 + slide, `scale` wide."""
     import tensorflow as tf
 
     bins = tf.range(16.0)

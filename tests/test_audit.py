@@ -14,8 +14,8 @@ def test_planted_errors_are_the_most_suspicious_and_named(kind):
     truth, found, altered = planted(kind)
     rows = LabelAudit(truth, found).table()
     assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
-    # A duplicate and its model cannot be told apart for certain, so twice as many count there; and
-    # the detector misses a few boxes altogether.
+    # A duplicate and its model cannot be distinguished for certain, so twice as many count there;
+    # and the detector misses a few boxes altogether.
     many = 24 if kind == "duplicate" else 12
     first = {row["annotation_id"]: row for row in rows[: many + 8]}
     hits = [first[number] for number in altered if number in first]

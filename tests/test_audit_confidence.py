@@ -1,4 +1,4 @@
-"""A correction is made only where it is likely right: what the detector can tell decides."""
+"""A correction is made only where it is likely right: what the detector distinguishes decides."""
 
 import json
 
@@ -31,7 +31,7 @@ def labelled(pairs):
     return coco(boxes, len(pairs)), results(found)
 
 
-def test_classes_are_told_apart_by_what_the_detector_calls_them():
+def test_classes_are_distinguished_by_what_the_detector_calls_them():
     truth, found = labelled([(3, 3)] * 7 + [(3, 1)] * 2 + [(1, 1)] * 5)
     truth = evaluation.Truth.of(truth)
     found = evaluation.Detections.of(found, truth)

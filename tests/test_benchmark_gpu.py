@@ -26,7 +26,7 @@ def test_all_of_it_runs_on_a_cpu(capsys):
     for name in ("l1", "giou", "wiou"):
         row = printed["losses"][name]
         assert row["error"] <= 1e-5 and row["milliseconds"] > 0
-        # Nothing that reads and writes 48 bytes a box is much faster than one pass over 32.
+        # Nothing that reads and writes 48 bytes per box is much faster than one pass over 32.
         assert 0 < row["share_of_copy"] < 10
     assert printed["training"]["images_per_second"] > 0
 

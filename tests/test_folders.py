@@ -26,7 +26,7 @@ def draw_disc(rng, image):
 
 
 def write_voc(folder, count, seed):
-    """`count` images of 150 to 1,600 pixels a side with one to four discs each, as Pascal VOC."""
+    """`count` images of 150 to 1,600 pixels per side with one to four discs each, as Pascal VOC."""
     rng = np.random.default_rng(seed)
     for name in ("JPEGImages", "Annotations"):
         (folder / name).mkdir(parents=True)

@@ -133,7 +133,7 @@ def test_a_run_leaves_everything_that_it_promises(straight, shapes):
         mine = [float(other["loss"]) for other in losses if other["epoch"] == row["epoch"]]
         assert np.mean(mine) == pytest.approx(float(row["loss"]), rel=1e-4)
     assert float(history[-1]["loss"]) < float(history[0]["loss"])
-    # Without augmentation every box that counts is seen once an epoch.
+    # Without augmentation every box that counts is seen once per epoch.
     boxes = rows_of(out / "box_history.csv")
     records = shapes[0].records
     expected = [(str(r.image_id), str(number)) for r in records for number in r.annotation_ids]

@@ -10,7 +10,7 @@ it looks at what the detector is able to do in this very set:
 
 - move: how far the box is off in units of what is usual, how sure the detection is, and how well
   one shift, resize or edge explains all four errors.
-- relabel: how much supports either class, and whether the detector can tell the two apart: a
+- relabel: how much supports either class, and whether the detector can distinguish them: a
   detector that calls most motorcycles vehicles says nothing about the label of a motorcycle.
 - remove: whether boxes of that class and size are usually found. Nothing supports a box where the
   detector finds half of such boxes; that is no sign.

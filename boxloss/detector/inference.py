@@ -11,7 +11,7 @@ from boxloss.detector import tiles
 from boxloss.tensors import ops
 from boxloss.types import Found, Pictures
 
-# What reaches NMS of one image, by score: enough for 100 detections an image, COCO's limit.
+# What reaches NMS of one image, by score: enough for 100 detections per image, COCO's limit.
 CANDIDATES = 1000
 # Lowest score whose box still votes on the place of others; independent of `score_threshold`.
 VOTERS_SCORE = 0.001
@@ -35,7 +35,8 @@ def detect(
         images: list of uint8 RGB arrays (H, W, 3) of any sizes, or of paths, or one array
             (B, H, W, 3).
         score_threshold: detections below are dropped. nms_threshold: of two boxes of one class
-            whose IoU is above, that of lower score is dropped. limit: most detections an image.
+            whose IoU is above, the one of lower score is dropped.
+        limit: the most detections per image.
         size: side of the square that images are fitted into; the detector's own if None.
         voting: whether the boxes that NMS drops move the one that it keeps; see `suppress`.
         tile: side in pixels of the squares that a larger image is cut into; each is fitted to

@@ -95,7 +95,7 @@ def _read(path):
 
 
 def sized_images(images, rows, pictures):
-    """The images with width and height: as told, else the picture's, else around the boxes."""
+    """The images with width and height: as given, else the picture's, else around the boxes."""
     far = {}
     for row in rows:
         for box in (row.truth, row.prediction):

@@ -10,8 +10,8 @@ import numpy as np
 
 from boxloss.datasets.images import opencv
 
-# Blue to orange through light grey is told apart under every common colour blindness, and each end
-# is bright enough to be read on the dark casing that is drawn below every line.
+# Blue to orange through light grey can be distinguished under every common colour blindness, and
+# each end is bright enough to be read on the dark casing that is drawn below every line.
 NEGATIVE, ZERO, POSITIVE = (70, 150, 255), (232, 232, 232), (255, 140, 0)
 TRUTH, FALSE, CASING = (255, 255, 255), (224, 123, 200), (16, 18, 24)
 # Of the first classes, as on the page: bright enough for the dark casing, and apart from each other
@@ -26,8 +26,8 @@ def class_colour(label):
     """RGB of class number `label`; beyond eight classes, hues a golden angle apart."""
     if label < len(CLASS_COLOURS):
         return CLASS_COLOURS[label]
-    # Turns of 0.618 of the circle never come near an earlier hue soon; two strengths tell
-    # neighbours apart that do.
+    # Steps of 0.618 of the circle come near an earlier hue late; where they do, the two strengths
+    # distinguish the neighbours.
     red, green, blue = colorsys.hsv_to_rgb(label * 0.618034 % 1, 0.45 + 0.3 * (label % 2), 1.0)
     return round(255 * red), round(255 * green), round(255 * blue)
 

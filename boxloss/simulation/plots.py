@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4  # of a grid of panels
-MOST_NAMED = 8  # curves that can be told apart
+MOST_NAMED = 8  # curves that an eye can distinguish
 NAMED = ("iou", "giou", "diou", "ciou", "l1")  # where there are more
 
 

@@ -29,7 +29,7 @@ class ImageLosses(keras.metrics.Metric):
         self.seen.assign(ops.scatter_update(self.seen, index, ops.ones_like(rows[:, 0])))
 
     def result(self):
-        """Means over the images seen, one a part."""
+        """Means over the images seen, one per part."""
         total = ops.maximum(ops.sum(self.seen), 1.0)
         means = ops.sum(self.values * ops.expand_dims(self.seen, -1), axis=0) / total
         return {f"{name}_loss": means[i] for i, name in enumerate(self.parts)}
@@ -92,7 +92,7 @@ class TrainingModel(keras.Model):
             return sample_weight
         # Mining of boxes serves for images: an image is a row of one box, and the kept share of
         # images is divided out, so that the scalar stays a mean over those that count.
-        losses = ops.expand_dims(costs.image_losses, -1)  # one "box" an image
+        losses = ops.expand_dims(costs.image_losses, -1)  # one "box" per image
         mined = self.mining.mine(losses, ops.ones_like(losses, dtype="bool"))
         weights = mined.weights[:, 0]
         if mined.image_share is not None:

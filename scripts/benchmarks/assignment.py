@@ -1,8 +1,8 @@
 """Task-aligned assignment next to that of Ultralytics: do they agree, and how long do they take?
 
 Both get the same scores, boxes and truths, with IoU as the measure, alpha 0.5, beta 6 and ten
-locations a box. Ultralytics runs in an interpreter of its own (`--ultralytics-python`); the rounds
-of both are interleaved, so that a busy machine is as busy for both.
+locations per box. Ultralytics runs in an interpreter of its own (`--ultralytics-python`); the
+rounds of both are interleaved, so that a busy machine is as busy for both.
 """
 
 import pathlib

@@ -193,7 +193,7 @@ def measure(library):
                     str(float(np.reshape(value, -1)[0])),
                     [str(float(side)) for side in np.reshape(gradient, -1)[:4]],
                 ]
-            except Exception as error:  # how a library fails is what is to be told
+            except Exception as error:  # how a library fails is a result
                 rows[case] = [type(error).__name__, []]
     return result
 

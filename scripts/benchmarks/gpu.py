@@ -1,8 +1,8 @@
 """`scripts/benchmarks/gpu.py`: are losses and training right on this GPU, and how fast?
 
-A loss with its gradient must read two boxes and write one gradient, 48 bytes a box in float32. What
-it reaches is told as a share of the bandwidth of a plain pass over the same card (`x + 1`, which
-reads and writes 16 bytes a box).
+A loss with its gradient must read two boxes and write one gradient: 48 bytes per box in float32.
+How near it comes is printed as a share of the bandwidth of a plain pass over the same card
+(`x + 1`, which reads and writes 16 bytes per box).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import time
 
 from boxloss import cli
 
-HELP = "Check losses and training on a GPU against the CPU; tell images and bytes a second."
+HELP = "Check losses and training on a GPU against the CPU; print images and bytes per second."
 EPILOG = """examples:
   python scripts/benchmarks/gpu.py
   python scripts/benchmarks/gpu.py --backend jax --boxes 10000000
@@ -25,7 +25,7 @@ the JSON object on stdout names what.
 """
 TOLERANCE = 1e-5  # of values, relative to 1 or more; of gradients, relative to the largest
 PAIRS = 4000  # of boxes that are compared with the CPU
-READ_AND_WRITTEN, COPIED = 48, 32  # bytes a box: two boxes and a gradient; one array to another
+READ_AND_WRITTEN, COPIED = 48, 32  # bytes per box: two boxes and a gradient; one array to another
 
 
 def add_arguments(parser):
@@ -283,7 +283,7 @@ def _wait(tensor):
 
 
 def train(args):
-    """A nano detector on 64 made pictures with Adam: first and last loss, images a second."""
+    """A nano detector on 64 made pictures with Adam: first and last loss, images per second."""
     import keras
 
     from boxloss import training

@@ -28,7 +28,7 @@ from boxloss.datasets import workers
 from boxloss.datasets.examples import Examples
 from boxloss.datasets.images import opencv
 
-HELP = "images a second of the loaders, beside plain OpenCV in as many processes"
+HELP = "images per second of the loaders, beside plain OpenCV in as many processes"
 BATCH, FILES = 8, 16
 WAYS = ("threads", "processes", "keras")
 

@@ -164,7 +164,7 @@ def _ratio(mine, other):
 
 
 def _peak(call):
-    """Megabytes of memory above what was in use, at the highest; 0 where the system cannot tell."""
+    """The most megabytes above what was in use before; 0 where the system does not say."""
 
     def status(field):
         for line in pathlib.Path("/proc/self/status").read_text().splitlines():

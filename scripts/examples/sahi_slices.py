@@ -64,7 +64,7 @@ def sliced_results(model, path, side, overlap=0.2):
         overlap_height_ratio=overlap,
         overlap_width_ratio=overlap,
         # A box that a slice cuts lies within the whole one: a share of the smaller box sees that.
-        # IoU, which SAHI takes at low thresholds unless it is told, does not.
+        # IoU, which SAHI takes at low thresholds unless it is set, does not.
         postprocess_type="GREEDYNMM",
         postprocess_match_metric="IOS",
         force_postprocess_type=True,

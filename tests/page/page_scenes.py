@@ -123,6 +123,6 @@ def exported_rows(page):
 
 
 def open_section(page, name, drawn):
-    """Open it and wait for what it draws: a browser tells the page of it after the click."""
+    """Open it and wait for what it draws: a browser reports it to the page after the click."""
     page.click(f"#{name} > summary")
     page.wait_for_selector(drawn)

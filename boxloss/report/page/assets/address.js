@@ -57,7 +57,7 @@ export function openLabels() {
   showTab("labels");
 }
 
-// A drag calls this many times a second, and browsers count each change of the address.
+// A drag calls this many times per second, and browsers count each change of the address.
 let waiting = null;
 function writeSoon() {
   clearTimeout(waiting);

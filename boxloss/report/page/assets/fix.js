@@ -17,7 +17,7 @@ const CORNERS = [
   [0, 3],
 ];
 const LEAST = 1; // pixels between opposite sides
-/** on: whether boxes are fixed now; i: the row; changed(done): is told of every change. */
+/** on: whether boxes are fixed now; i: the row; changed(done): is called after every change. */
 export const fixing = { on: false, i: -1, changed: (_done) => {} };
 const drawn = { svg: null, path: null, grips: [] };
 
