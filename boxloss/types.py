@@ -26,6 +26,7 @@ else:
 
 
 Tensor: TypeAlias = Any  # tf.Tensor, jax.Array, torch.Tensor
+Sides: TypeAlias = Sequence[Tensor]  # boxes as four tensors (...), one per side
 Terms: TypeAlias = dict[str, Tensor]  # the named addends of a loss
 ImageShape: TypeAlias = Sequence[float] | Tensor  # (height, width), or a tensor (B, 2)
 Config: TypeAlias = dict[str, Any]  # what Keras saves of an object

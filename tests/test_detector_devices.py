@@ -1,12 +1,9 @@
 """Training the detector on two devices, or in two processes, ends with the weights of one."""
 
 import importlib.util
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
+import children
 import numpy as np
 import pytest
 
@@ -17,18 +14,9 @@ pytestmark = [
     pytest.mark.skipif(not ops.KERAS_3, reason="training needs Keras 3"),
 ]
 
-CHILD = pathlib.Path(__file__).with_name("detector_devices_child.py")
-
 
 def start(*arguments):
-    root = str(CHILD.parents[1])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, str(CHILD), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return children.start("detector_devices_child.py", *arguments)
 
 
 def wait(process, seconds=900):

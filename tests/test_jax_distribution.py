@@ -4,12 +4,10 @@ JAX fixes its devices when it starts, so each setting is a process of its own.
 """
 
 import json
-import os
-import pathlib
 import socket
 import subprocess
-import sys
 
+import children
 import numpy as np
 import pytest
 
@@ -18,20 +16,11 @@ from boxloss.tensors import ops
 pytest.importorskip("jax")
 pytestmark = pytest.mark.skipif(not ops.KERAS_3, reason="keras.distribution belongs to Keras 3")
 
-CHILD = pathlib.Path(__file__).with_name("jax_distribution_child.py")
 NORMALIZERS = ("image", "batch", "none", "3.0")
 
 
 def start(*arguments):
-    root = str(CHILD.parents[1])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, str(CHILD), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return children.start("jax_distribution_child.py", *arguments, stdout=subprocess.PIPE)
 
 
 def answer(process, seconds=600):

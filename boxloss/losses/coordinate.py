@@ -1,6 +1,5 @@
 """Loss classes that measure each coordinate."""
 
-from collections.abc import Sequence
 from typing import get_args
 
 from boxloss.functional import coordinate
@@ -8,7 +7,15 @@ from boxloss.losses.arguments import BoxArguments, CoordinateArguments
 from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import CoordinateFormat, CoordinateReduction, ImageShape, Tensor, Terms, Unpack
+from boxloss.types import (
+    CoordinateFormat,
+    CoordinateReduction,
+    ImageShape,
+    Sides,
+    Tensor,
+    Terms,
+    Unpack,
+)
 
 __all__ = [
     "BalancedL1BoxLoss",
@@ -65,12 +72,7 @@ class CoordinateLoss(FormulaLoss):
     def _is_as_given(self):
         return self.coordinate_format in ("encoded", self.bounding_box_format)
 
-    def formula(
-        self,
-        true: Sequence[Tensor],
-        pred: Sequence[Tensor],
-        image_shape: ImageShape | None = None,
-    ) -> Terms:
+    def formula(self, true: Sides, pred: Sides, image_shape: ImageShape | None = None) -> Terms:
         if not self._is_as_given():
             shape = self._shape(image_shape)
             true, pred = (

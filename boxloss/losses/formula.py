@@ -1,10 +1,8 @@
 """A loss of boxes that is one formula."""
 
-from collections.abc import Sequence
-
 from boxloss.losses.base import BoxLoss, Errors
 from boxloss.tensors import boxes, formulas, ops
-from boxloss.types import ImageShape, Tensor, Terms
+from boxloss.types import ImageShape, Sides, Tensor, Terms
 
 
 class FormulaLoss(BoxLoss):
@@ -14,12 +12,7 @@ class FormulaLoss(BoxLoss):
     backend, is decided by `tensors.formulas` alone.
     """
 
-    def formula(
-        self,
-        true: Sequence[Tensor],
-        pred: Sequence[Tensor],
-        image_shape: ImageShape | None = None,
-    ) -> Terms:
+    def formula(self, true: Sides, pred: Sides, image_shape: ImageShape | None = None) -> Terms:
         """{name: term (...)} of boxes given by their sides, four tensors (...) each, as they come.
 
         The terms sum to the error of the box. `tensors.formulas` decides how this is run.
@@ -66,8 +59,6 @@ class FormulaLoss(BoxLoss):
             y_true, y_pred = self.fill(y_true, y_pred, real)
         return Errors(terms, *self.measured(y_true, y_pred, image_shape), errors)
 
-    def sides_to_xyxy(
-        self, sides: Sequence[Tensor], image_shape: ImageShape | None
-    ) -> Sequence[Tensor]:
+    def sides_to_xyxy(self, sides: Sides, image_shape: ImageShape | None) -> Sides:
         """`to_xyxy` of four tensors (...)."""
         return boxes.sides_to_xyxy(sides, self.bounding_box_format, self._shape(image_shape))

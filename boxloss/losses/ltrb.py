@@ -1,14 +1,12 @@
 """The loss class of distances to the four sides in units of the image or of the stride."""
 
-from collections.abc import Sequence
-
 from boxloss.functional import coordinate
 from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.coordinate import REDUCTIONS
 from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
 from boxloss.tensors import boxes, checks, ops
-from boxloss.types import CoordinateReduction, ImageShape, Tensor, Terms, Unpack
+from boxloss.types import CoordinateReduction, ImageShape, Sides, Tensor, Terms, Unpack
 
 __all__ = ["LTRBL1Loss"]
 
@@ -66,12 +64,7 @@ class LTRBL1Loss(FormulaLoss):
             return width, height
         return boxes.image_scale(shape, like)
 
-    def formula(
-        self,
-        true: Sequence[Tensor],
-        pred: Sequence[Tensor],
-        image_shape: ImageShape | None = None,
-    ) -> Terms:
+    def formula(self, true: Sides, pred: Sides, image_shape: ImageShape | None = None) -> Terms:
         true, pred = (self.sides_to_xyxy(sides, image_shape) for sides in (true, pred))
         # Left and right are measured along x, top and bottom along y.
         units = self._width_and_height(image_shape, pred[0]) * 2

@@ -1,14 +1,12 @@
 """Loss classes of the overlap family."""
 
-from collections.abc import Sequence
-
 from boxloss.functional import overlap
 from boxloss.functional.pair import Pair
 from boxloss.losses.arguments import BoxArguments
 from boxloss.losses.formula import FormulaLoss
 from boxloss.losses.registry import register
 from boxloss.tensors import checks
-from boxloss.types import ImageShape, IoUMode, Tensor, Terms, Unpack
+from boxloss.types import ImageShape, IoUMode, Sides, Terms, Unpack
 
 __all__ = ["CIoULoss", "DIoULoss", "GIoULoss", "IoULoss"]
 
@@ -32,12 +30,7 @@ class OverlapLoss(FormulaLoss):
         """The named addends (B, N) of a `Pair`."""
         raise NotImplementedError
 
-    def formula(
-        self,
-        true: Sequence[Tensor],
-        pred: Sequence[Tensor],
-        image_shape: ImageShape | None = None,
-    ) -> Terms:
+    def formula(self, true: Sides, pred: Sides, image_shape: ImageShape | None = None) -> Terms:
         true, pred = (self.sides_to_xyxy(sides, image_shape) for sides in (true, pred))
         return self.pair_terms(Pair.of_sides(true, pred, self._shape(image_shape)))
 

@@ -1,6 +1,6 @@
 """Several box losses as one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from boxloss.losses.coordinate import CoordinateLoss
 from boxloss.losses.formula import FormulaLoss
 from boxloss.tensors import checks, ops
 from boxloss.tensors.config import restored
-from boxloss.types import ArrayLike, ImageShape, Tensor, Terms, Unpack
+from boxloss.types import ArrayLike, ImageShape, Sides, Tensor, Terms, Unpack
 
 __all__ = ["WeightedSum"]
 
@@ -105,12 +105,7 @@ class WeightedSum(FormulaLoss):
     def has_formula(self, image_shape: ImageShape | None = None) -> bool:
         return all(member.has_formula(image_shape) for member, _ in self.losses)
 
-    def formula(
-        self,
-        true: Sequence[Tensor],
-        pred: Sequence[Tensor],
-        image_shape: ImageShape | None = None,
-    ) -> Terms:
+    def formula(self, true: Sides, pred: Sides, image_shape: ImageShape | None = None) -> Terms:
         return self._merged(member.formula(true, pred, image_shape) for member, _ in self.losses)
 
     def measured(
