@@ -219,10 +219,10 @@ def test_the_command_applies_the_marks_of_a_page(form, sources, tmp_path, capsys
     path.write_text(json.dumps({"marks": marks}))
     words = ["--apply", path, "--truth", truth, "--images", images, "--out", tmp_path / "new"]
     assert cli.main(["audit", *map(str, words)]) == 0
-    printed, told = capsys.readouterr()
+    printed, stderr = capsys.readouterr()
     printed = json.loads(printed)
     assert (printed["changed"], printed["not_found"], printed["without_proposal"]) == (1, 1, 1)
-    lines = told.splitlines()
+    lines = stderr.splitlines()
     assert lines[:3] == [
         f"1 label changed: {printed['labels']}",
         "marks of labels that are not there (any more): 1",

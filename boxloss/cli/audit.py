@@ -15,7 +15,7 @@ from boxloss.cli.pairing import (
 )
 from boxloss.files import counted, existing
 
-MOST_TOLD = 20  # lines about marks that are skipped
+MOST_NAMED = 20  # lines about marks that are skipped
 HELP = "Rank labels by how wrong they look; propose corrections."
 EPILOG = """examples:
   boxloss audit --truth gt.json --detections results.json --images photos/ \\
@@ -203,10 +203,10 @@ def apply_marks(args):
             edits, args.truth, args.images, args.out, args.voc_one_based, args.overwrite
         )
     lost = len(done["not_found"])
-    told = [f"{counted(len(done['changes']), 'label', 'labels')} changed: {done['labels']}"]
-    told += [f"marks of labels that are not there (any more): {lost}"] if lost else []
-    told += [f"marks without a proposal: {len(skipped)}", *skipped[:MOST_TOLD]] if skipped else []
-    print("\n".join(told), file=sys.stderr)
+    lines = [f"{counted(len(done['changes']), 'label', 'labels')} changed: {done['labels']}"]
+    lines += [f"marks of labels that are not there (any more): {lost}"] if lost else []
+    lines += [f"marks without a proposal: {len(skipped)}", *skipped[:MOST_NAMED]] if skipped else []
+    print("\n".join(lines), file=sys.stderr)
     return {
         "labels": done["labels"],
         "changed": len(done["changes"]),
