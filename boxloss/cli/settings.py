@@ -28,11 +28,13 @@ def _model_arguments(group):
         "differ, or a file of the backbone",
         type=str,
     )
-    setting(group, "--size", "nano, small or medium: of pyramid and head", type=str)
+    setting(group, "--size", "nano, small or medium: how wide pyramid and head are", type=str)
     setting(group, "--backbone-rate", "share of the learning rate for a pretrained backbone")
-    setting(group, "--frozen-epochs", "first epochs, in which a pretrained backbone stays")
-    setting(group, "--frozen-stride", "its layers up to this stride never change; 0 is none")
-    setting(group, "--frozen-statistics", "its batch normalisation keeps its statistics")
+    setting(group, "--frozen-epochs", "for so many epochs a pretrained backbone does not change")
+    setting(group, "--frozen-stride", "backbone layers up to this stride never change; 0 is none")
+    setting(
+        group, "--frozen-statistics", "batch normalisation of the backbone keeps its statistics"
+    )
     setting(group, "--image-size", "side in pixels that images are fitted into, a multiple of 32")
     loss_flag(group, default=argparse.SUPPRESS, help=f"box loss (default: {DEFAULTS['loss']})")
     setting(group, "--loss-args", "its arguments, as JSON: '{\"beta\": 0.5}'", type=json_object)
@@ -55,11 +57,11 @@ def _training_arguments(group):
     setting(group, "--epochs", "passes over the training images")
     setting(group, "--batch-size", "images per step")
     setting(group, "--optimizer", "adam or adamw")
-    setting(group, "--learning-rate", "the highest, after the warm-up")
+    setting(group, "--learning-rate", "the highest rate, after the warm-up")
     setting(group, "--weight-decay", "of adamw")
     group.add_argument("--no-augment", action="store_true", help="train on the images as they are")
     setting(group, "--flip", "share of the training pictures that are mirrored")
-    setting(group, "--plain-share", "last share of the epochs, in which no mosaics are made")
+    setting(group, "--plain-share", "share of the epochs, at the end, in which no mosaics are made")
     setting(
         group,
         "--focus",
@@ -68,11 +70,11 @@ def _training_arguments(group):
         metavar="hardest=SHARE",
     )
     setting(group, "--patience", "stop after so many evaluations without a better AP; 0 is never")
-    setting(group, "--seed", "of weights, order and augmentation")
-    setting(group, "--devices", "of this machine that share each batch")
+    setting(group, "--seed", "of first weights, order of the images and augmentation")
+    setting(group, "--devices", "how many devices of this machine share each batch")
     process_flags(group)
-    setting(group, "--cache", "where images stay that were read: ram, disk (in files) or none")
-    setting(group, "--cache-megabytes", "as much of them as stays; the others are read again")
+    setting(group, "--cache", "where decoded images are kept for the next epoch: ram, disk or none")
+    setting(group, "--cache-megabytes", "how much is kept; the other images are decoded again")
     group.add_argument(
         "--backend",
         choices=BACKENDS,
@@ -137,7 +139,7 @@ def show_time(options, train_set, validation_set):
     seconds = estimate.run_seconds(options, len(train_set), len(validation_set), forward)
     print(
         f"time: {estimate.duration(seconds)} on this machine as busy as it is now "
-        f"({options.epochs * -(-len(train_set) // options.batch_size)} steps; one image takes "
-        f"{forward:.3f} s to look at)",
+        f"({options.epochs * -(-len(train_set) // options.batch_size)} steps; a forward pass takes "
+        f"{forward:.3f} s per image)",
         file=sys.stderr,
     )

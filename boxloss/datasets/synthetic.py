@@ -22,8 +22,8 @@ CLASSES = ("circle", "rectangle", "triangle")
 MAX_SHAPES = 5
 SCALES = (0.18, 0.5)  # longer side of a shape / shorter side of the picture
 VISIBLE = 0.5
-# Middle of each class' hues, in degrees, and how far they stray: classes differ in shape and, most
-# of the time, in colour, so that a small detector tells them apart after minutes of training.
+# The middle of each class' hues, in degrees, and how far they stray: classes differ in shape and,
+# most of the time, in colour, so that a small detector learns them in minutes.
 HUES = {"circle": 10.0, "rectangle": 130.0, "triangle": 250.0}
 STRAY = 50.0
 CONTRAST = 110.0  # distance of a shape's colour from what is behind it, of 441 at most
@@ -77,7 +77,7 @@ def annotations_of(folder, format):
 
 
 def _empty_place(images, names):
-    """Make the folder; pictures of another count or origin would end up in the data set."""
+    """Make the folder; refuse other pictures in it, which would end up in the data set."""
     images.mkdir(parents=True, exist_ok=True)
     others = sorted({path.name for path in images.iterdir()} - set(names))
     if others:
@@ -211,7 +211,7 @@ def grain(rng, height, width):
 
 
 def colour_of(rng, kind):
-    """RGB (3,) in [0, 255] of a shape: its class' hue, of any but the darkest brightness."""
+    """RGB (3,) in [0, 255] of a shape: a hue of its class, at any but the darkest brightness."""
     hue = (HUES[kind] + rng.uniform(-STRAY, STRAY)) / 360.0 % 1.0
     saturation, value = rng.uniform((0.4, 0.35), 1.0)
     return 255.0 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
@@ -222,7 +222,7 @@ def paint(rng, window, mask, kind):
     behind = window[mask].mean(axis=0)
     colours = np.array([colour_of(rng, kind) for _ in range(8)])
     contrast = np.linalg.norm(colours - behind, axis=-1)
-    # The first that stands out from what is behind, or else the one that does most.
+    # The first colour with enough contrast to what is behind, or else the one with the most.
     colour = colours[np.argmax(np.minimum(contrast, CONTRAST))]
     height, width = mask.shape
     shade = np.linspace(-15, 15, width)[None, :, None] * rng.uniform(-1, 1)

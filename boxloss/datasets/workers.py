@@ -1,7 +1,7 @@
-"""Batches made in worker processes, by grain: the same ones, in the same order, as without.
+"""Batches made in worker processes by grain: the same batches in the same order as without.
 
-A batch is a function of (seed, epoch, index), so that it does not matter who makes it. No Keras
-here: the workers import this file.
+A batch is a function of (seed, epoch, index), so it does not matter which process makes it. No
+Keras here: the workers import this file.
 """
 
 import copy

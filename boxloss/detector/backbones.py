@@ -10,7 +10,7 @@ from boxloss.detector.catalogue import STRIDES, WEIGHTS
 from boxloss.detector.lite0 import lite0
 from boxloss.detector.network import FusedBatchNormalization
 
-# A picture whose levels all have different shapes, and none of 1 x 1, which is that of a mean over
+# A picture whose levels all have different shapes. None is 1 x 1, which is the shape of a mean over
 # the picture in squeeze-and-excitation.
 PROBE = (1, 256, 192, 3)
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # of blue, green and red
@@ -58,11 +58,11 @@ def _application(name, weights):
     """A model of `keras.applications`, without its classifier, with its preprocessing inside."""
     make = getattr(keras.applications, str(WEIGHTS[name].keras_name))
     images = keras.Input((None, None, 3), name="images")
-    # The others bring their preprocessing.
+    # The other models bring their preprocessing.
     # ResNet50 was trained in Caffe: BGR, with the means taken off and no scale.
     given = images[..., ::-1] - np.float32(CAFFE_MEANS) if name == "resnet50" else images
     with warnings.catch_warnings():
-        # Of the side of 224 that the weights were trained at: the classifier alone depends on it.
+        # The warning that the weights were trained at a side of 224: only the classifier needs it.
         warnings.simplefilter("ignore", UserWarning)
         model = make(
             include_top=False, weights=weights, input_tensor=given, input_shape=(None, None, 3)

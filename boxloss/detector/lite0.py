@@ -23,8 +23,8 @@ STAGES = (
 def lite0():
     """Images (B, H, W, 3) in [0, 255] to features of 40, 112 and 320 channels: a model.
 
-    They have the strides 8, 16 and 32, and each is the last one of its stride, where it is narrow.
-    A layer with weights is named like its tensors in the file: "blocks_0_bn1", "_blocks.0._bn1".
+    Their strides are 8, 16 and 32; each is the last feature of its stride, which is narrow. A layer
+    with weights is named after its tensors in the file: "blocks_0_bn1" after "_blocks.0._bn1".
     """
     images = keras.Input((None, None, 3), name="images")
     # (x - 127) / 128, as the Lite models were trained; the other EfficientNets take the means and

@@ -10,7 +10,7 @@ import numpy as np
 from boxloss.detector.catalogue import STRIDES
 from boxloss.tensors import ops
 
-# So that a fresh head says "object" with this probability: the class loss starts small.
+# A fresh head says "object" with this probability, so that the class loss starts small.
 PRIOR = 0.01
 
 

@@ -79,7 +79,7 @@ def _downloaded(detector, weights):
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the JSON object
             loaded = backbones.build(detector.backbone, "imagenet")
-    except Exception as error:  # what a refused download raises depends on the network
+    except Exception as error:  # what a failed download raises depends on the network
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(_missing(weights, reason)) from None
     return _taken(detector, loaded)

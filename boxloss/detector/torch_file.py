@@ -73,7 +73,7 @@ def read_tensors(path: PathLike) -> dict[str, np.ndarray]:
             if os.fstat(file.fileno()).st_size > BYTES_LIMIT:
                 raise ValueError(f"a file of more than {BYTES_LIMIT} bytes")
             return _read(file)
-    except Exception as error:  # what a damaged pickle raises has no limits
+    except Exception as error:  # a damaged pickle may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"{one_line(path)}: file must hold the tensors of a PyTorch model, in the format "

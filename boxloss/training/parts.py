@@ -23,8 +23,8 @@ class RemainingBatches(keras.utils.PyDataset):
 class EvenBatches(RemainingBatches):
     """The batches for several devices: each cut to a multiple of `devices` images.
 
-    process, processes: which of how many processes this is; each makes the images of its own
-    devices only.
+    process, processes: the number of this process and how many there are; each makes the images
+    of its own devices only.
 
     A replica without an image has no loss, and Keras averages over replicas: an uneven batch would
     weigh the images of the smaller part more. So at most `devices` - 1 images per epoch are left

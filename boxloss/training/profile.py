@@ -63,8 +63,8 @@ def profile(model, batches, step_seconds):
     model: the compiled `TrainingModel` after its run; its variables are left as they were.
     batches: what it was trained on. step_seconds: the durations of the run's own steps.
 
-    Returns a dict: step_seconds, and the shares waiting, model, loss (with assignment) of it, which
-    are at least 0 and sum to 1 where no step of the run was faster than one on data at hand.
+    Returns a dict: step_seconds, and its shares "waiting", "model" and "loss" (with assignment).
+    They are at least 0, and sum to 1 where no step of the run was faster than one on data at hand.
     """
     variables = checkpoint.variables_of(model)
     # The timed steps train on: without putting the variables back the run would end with a model

@@ -23,9 +23,9 @@ def check_readable(argument, names, count):
 def results_of(detector, dataset, **how):
     """COCO results of all images of a validation set; ValueError where they cannot be read.
 
-    Down to the lowest score that counts anywhere: COCO's metrics look at every rank. how: `tile`
-    and `overlap` of `Detector.predict`. Each of
-    several processes predicts its share; all of them get the results of all.
+    They go down to the lowest score that counts anywhere, because COCO's metrics look at every
+    rank. how: `tile` and `overlap` of `Detector.predict`. Each of several processes predicts its
+    share; all of them get the results of all.
     """
     if processes.count() > 1:
         own = dataset.subset(processes.share(dataset.records))

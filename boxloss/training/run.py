@@ -47,8 +47,8 @@ def train(
 
     train_set, validation_set: `datasets.DataSet`, with equal classes. options: `Options`.
     out: the run folder, made if need be. resume: go on from its last checkpoint, if it has one,
-    with the data and options that it began with; those in `folder.MAY_CHANGE_ON_RESUME` may be
-    other ones. verbose: 0 shows no progress, anything else a line per epoch. data: a dict that says
+    with the data and options that it began with; those in `folder.MAY_CHANGE_ON_RESUME` may differ.
+    verbose: 0 shows no progress, anything else a line per epoch. data: a dict that says
     where the sets came from, for config.json. before_fit: a function that gets the
     `datasets.Batches` before the first step, to draw them.
 

@@ -5,7 +5,7 @@ from boxloss.detector.network import FusedBatchNormalization
 
 
 def describe(first_weights):
-    """A line for people: where the first weights are from, how many fit, and their licence."""
+    """A line for people: where the first weights come from, how many fit, and their licence."""
     licence = first_weights["licence"] or "unknown"
     return (
         f"pretrained weights: {first_weights['from']}; {first_weights['fit']} of "
@@ -16,7 +16,7 @@ def describe(first_weights):
 def slow_backbone(model, optimizer, options):
     """Freeze what `options` say of a pretrained backbone, and slow the rest of it down.
 
-    Before the optimizer is built: it knows the variables that are trained by then.
+    To be called before the optimizer is built, which takes the variables that are trained then.
     """
     backbone = model.detector.backbone_model
     if backbone is None or options.pretrained == "none":
