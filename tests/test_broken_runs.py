@@ -3,6 +3,7 @@
 Exit status 0 or 2, no traceback, and nothing on the disk is changed but what --out names.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 
 from boxloss import cli, datasets, evaluation, files, training
+from boxloss.audit.apply import edits_of_marks
+from boxloss.cli import settings
 from boxloss.datasets import synthetic
+from boxloss.detector import load_detector
 from boxloss.evaluation.results import as_results
-from boxloss.training import Options
-from boxloss.training.folder import config_of
+from boxloss.training import Options, checkpoint
+from boxloss.training.folder import check_resumed, config_of
 
 NOISE = np.random.default_rng(0).integers(0, 256, 3000, "uint8").tobytes()
 DAMAGES = {
@@ -100,6 +104,30 @@ def words_of(command, run, out):
     return (command, run, *history, "--out", out)
 
 
+NESTED = "[" * 100_000
+
+
+def test_json_that_is_nested_too_deeply_is_a_wrong_value_wherever_it_is_read(tmp_path):
+    for name in ("config.json", "metrics.json", "detections.json", "boxloss.jsonl"):
+        (tmp_path / name).write_text(NESTED)
+    with pytest.raises(ValueError, match="say with what the run began. Received: too deeply"):
+        check_resumed(tmp_path, {})
+    assert settings.settings_before({"epochs": 3}, tmp_path / "config.json").epochs == 3
+    with pytest.raises(ValueError, match="must be readable JSON. Received: too deeply nested"):
+        edits_of_marks(tmp_path / "config.json")
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a JSON object"):
+        cli.json_object(NESTED)
+    with files.output(tmp_path):  # the list of what boxloss wrote there
+        pass
+    (tmp_path / "boxloss.jsonl").unlink()
+    with files.output(tmp_path) as folder:  # without one: known by their content
+        assert folder.marks == {}
+    position = np.frombuffer(NESTED.encode(), "uint8")
+    np.savez(tmp_path / "checkpoint.npz", position=position)
+    with pytest.raises(ValueError, match="must be a checkpoint of boxloss. Received: too deeply"):
+        checkpoint.read(tmp_path / "checkpoint.npz")
+
+
 @pytest.mark.parametrize("command", ["explore", "audit"])
 @pytest.mark.parametrize(
     "name, how",
@@ -123,7 +151,7 @@ def test_the_run_itself_is_shown(light_run, tmp_path, capsys):
         assert check(words_of(command, light_run, tmp_path / command), light_run, capsys) == 0
 
 
-@pytest.mark.slow(150)
+@pytest.mark.slow(10)
 @pytest.mark.parametrize("command", ["explore", "audit"])
 @pytest.mark.parametrize("name", LIGHT)
 def test_any_file_broken_in_any_way(light_run, tmp_path, capsys, command, name):
@@ -148,12 +176,20 @@ def real_run(tmp_path_factory):
 WITH_MODEL = ("evaluate", "predict", "export")
 
 
-@pytest.mark.slow(300)
+@pytest.fixture(scope="module")
+def detector(real_run):
+    """Loaded and compiled once; the cases whose model is whole would spend their time on that."""
+    return load_detector(real_run)
+
+
+@pytest.mark.slow(60)
 @pytest.mark.parametrize("command", WITH_MODEL)
 @pytest.mark.parametrize("name", ["model.keras", "config.json", "metrics.json"])
-def test_a_run_with_a_model(real_run, tmp_path, capsys, command, name, monkeypatch):
+def test_a_run_with_a_model(real_run, detector, tmp_path, capsys, command, name, monkeypatch):
     """90 cases; of exports the model alone is loaded, since writing one takes ten seconds."""
     monkeypatch.setattr("boxloss.detector.export", lambda detector, out, *_: {"difference": 0.0})
+    if name != "model.keras":
+        monkeypatch.setattr("boxloss.detector.load_detector", lambda path: detector)
     for how in DAMAGES:
         run = damage(real_run, name, how, tmp_path / how)
         images = (real_run.parent / "data" / "images",) if command == "predict" else ()
@@ -163,7 +199,7 @@ def test_a_run_with_a_model(real_run, tmp_path, capsys, command, name, monkeypat
             assert status == 2
 
 
-@pytest.mark.slow(200)
+@pytest.mark.slow(20)
 @pytest.mark.parametrize("name", ["checkpoint.npz", "config.json", "history.csv", "model.keras"])
 def test_a_run_that_is_resumed(real_run, tmp_path, capsys, name):
     """40 cases; the folder is the run's own, and where it is refused it stays as it was."""

@@ -235,6 +235,9 @@ def test_images_that_are_the_same_in_everything_may_be_several_where_names_made_
     read = load_coco(place, collision(names, [1500, 1500, 3]))
     assert shown(read) == {"a.png": [("cell", [3, 5, 11, 11])]}
     assert read.dropped == {"images": 2, "boxes": 2}
+    # Other names with one running number are other images.
+    read = load_coco(place, collision(["001500.png", "./b.png", "a.png"], [8, 8, 3]))
+    assert shown(read) == {"a.png": [("cell", [3, 5, 11, 11])]}
     # A running number says that one image was listed twice.
     read = load_coco(place, collision(names, [8, 8, 3]))
     assert {name: len(boxes) for name, boxes in shown(read).items()} == {

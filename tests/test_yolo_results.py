@@ -72,6 +72,14 @@ def test_result_files_of_every_task_have_the_upright_boxes(scene, kind):
     assert_perfect(scene.truth("yolo"), found)
 
 
+def test_eight_numbers_are_corners_also_where_they_could_be_a_box_with_two_points(tmp_path):
+    scene = Scene(tmp_path, ["a"])
+    scene.boxes["a"] = [(1, 45, 40, 15, 12)]
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "a.txt").write_text("1 0.5 0.5 0.6 0.55 0.55 0.65 0.45 0.6 0.9\n")
+    assert_perfect(scene.truth("yolo"), tmp_path / "found")
+
+
 def test_result_files_that_windows_wrote(scene):
     folder = write_results(scene, LINES["boxes"], "utf-16")
     (folder / "Classes.txt").write_text("cell\n")  # no file of results

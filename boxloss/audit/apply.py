@@ -4,7 +4,6 @@ edits = edits_of_marks("boxloss-review.json")
 write_labels(edits, "gt.json", images="photos", out="corrected")
 """
 
-import json
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from boxloss.datasets.edits import Edit
 from boxloss.evaluation.row import SIDES
-from boxloss.files import one_line
+from boxloss.files import json_of, one_line
 from boxloss.types import PathLike
 
 # What a mark of the page does. "accept" and "wrong label" are the words of older pages.
@@ -48,7 +47,7 @@ def edits_of_marks(path: PathLike, skipped: list[str] | None = None) -> list[Edi
     """
     path = pathlib.Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json_of(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{one_line(path)}: file must be readable JSON. Received: {error}"

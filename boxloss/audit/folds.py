@@ -9,7 +9,7 @@ import numpy as np
 
 from boxloss.datasets import groups
 from boxloss.detector import load_detector
-from boxloss.files import write_json
+from boxloss.files import read_json, write_json
 from boxloss.training import Options, evaluate, train
 
 
@@ -73,7 +73,7 @@ def fingerprint(dataset, options):
 def _results_of_fold(folder, learnt, held, options, verbose):
     done = folder / "out_of_sample.json"
     if done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
+        return read_json(done)
     # Training asks for a validation set. A few of its own images keep the others unseen.
     own = Options(**(options.as_dict() | {"evaluate_every": options.epochs, "patience": 0}))
     train(learnt, learnt.subset(learnt.records[:8]), own, folder, resume=True, verbose=verbose)

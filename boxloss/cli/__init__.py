@@ -15,6 +15,7 @@ import sys
 
 import boxloss
 from boxloss.cli import processes, screen, tuning
+from boxloss.files import json_of
 
 COMMANDS = (
     "make-synthetic",
@@ -49,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 def json_object(text):
     """The dict of a flag that is a JSON object."""
     try:
-        value = json.loads(text)
+        value = json_of(text)
     except ValueError:
         value = None
     if not isinstance(value, dict):

@@ -1,13 +1,13 @@
 """The flags of `boxloss train` that are settings, and the settings that a run gets."""
 
 import argparse
-import json
 import sys
 
 from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
 from boxloss.cli.processes import process_flags
 from boxloss.detector import BACKBONES, available_backbones
+from boxloss.files import json_of
 from boxloss.training import Options
 from boxloss.training.recipe import PRESETS, recommend
 from boxloss.training.statistics import DataStatistics
@@ -119,7 +119,7 @@ def _network_of(pretrained):
 def settings_before(given, config):
     """The `Options` of a run that is resumed: those in its config.json, and what is given now."""
     try:
-        before = json.loads(config.read_text(encoding="utf-8"))
+        before = json_of(config.read_text(encoding="utf-8"))
         known = {name: before[name] for name in DEFAULTS if name in before}
         return Options(**{**known, **given})
     except (OSError, ValueError, TypeError):  # `training.train` says what is wrong with the file

@@ -16,6 +16,7 @@ from boxloss.datasets.values import Ids, flag, identifier, number
 FLAGS = ("iscrowd", "ignore", "difficult")
 KEYS = ("id", "image_id", "category_id", "bbox", "area", *FLAGS)
 FOUR = "have a bbox of four numbers [x, y, width, height]"
+ROUNDING = 0.01  # of shares of an image
 OWN_ID = "be an object with an integer or text id"
 
 
@@ -175,9 +176,7 @@ def are_shares(numbers):
     In pixels, boxes that all lie in the first pixel of their images mean nothing.
     """
     ends = numbers[:, :2] + numbers[:, 2:]
-    return len(numbers) > 0 and bool(
-        np.all((numbers >= 0) & (numbers <= 1) & (np.tile(ends, 2) <= 1.01))
-    )
+    return len(numbers) > 0 and bool(np.all(numbers >= 0) and np.all(ends <= 1 + ROUNDING))
 
 
 def _areas(values):

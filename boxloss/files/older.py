@@ -1,8 +1,9 @@
 """What boxloss wrote before it kept a list of its files, known by its content."""
 
-import json
 import re
 import zipfile
+
+from boxloss.files.reading import json_of
 
 HEADERS = (
     "row,image_id,file_name,annotation_id,detection,",
@@ -38,7 +39,7 @@ def _is_ours(path):
         with open(path, encoding="utf-8-sig") as file:
             return file.readline(200).startswith(HEADERS)
     if path.suffix == ".json":
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_of(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             return False
         run = {"boxloss", "class_names"} <= content.keys()
@@ -57,7 +58,7 @@ def _is_ours(path):
 def _has_results(path):
     if path.is_symlink() or not path.is_file():
         return False
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json_of(path.read_text(encoding="utf-8"))
     return isinstance(content, list) and all(
         isinstance(row, dict) and "score" in row and "bbox" in row for row in content[:100]
     )
@@ -68,7 +69,7 @@ def _pictures(root):
     text = (root / "index.html").read_text(encoding="utf-8", errors="replace")
     found = re.search(re.escape(PAGE_DATA) + r"(.*?)</script>", text, re.DOTALL)
     try:
-        content = json.loads(found[1]) if found else {}
+        content = json_of(found[1]) if found else {}
         listed = {
             "images": [image["picture"] for image in content["images"]],
             "crops": content["rows"]["picture"],

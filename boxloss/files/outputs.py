@@ -15,6 +15,7 @@ import re
 import zlib
 
 from boxloss.files.older import written_by_older_version
+from boxloss.files.reading import json_of
 
 MANIFEST = "boxloss.jsonl"
 TEMPORARY = ".boxloss-tmp-"
@@ -122,7 +123,7 @@ class Output:
         lines = self.file.readlines()
         for line in lines:
             with contextlib.suppress(ValueError, TypeError):  # the last line of a killed process
-                name, size, checksum = json.loads(line)
+                name, size, checksum = json_of(line)
                 self.marks.setdefault(str(name), []).append((size, checksum))
         if len(lines) > 3 * len(self.marks) + 100:
             self._shorten()

@@ -183,12 +183,23 @@ def decoded(data):
     return data.decode("utf-8")
 
 
+def json_of(text):
+    """What JSON holds, a text or its bytes. Raises ValueError, also where it is nested too deeply.
+
+    Python's own error for that is none of a wrong value, and slips through.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+
+
 def read_json(path):
     """What the JSON file holds; ValueError that names the file where it is not JSON."""
     try:
         with open(path, "rb") as file:
-            return json.loads(decoded(file.read()))
-    except (ValueError, RecursionError) as error:
+            return json_of(decoded(file.read()))
+    except ValueError as error:
         raise ValueError(
             f"{one_line(path)}: file must be valid JSON. Received: {shortened(error)}"
         ) from None
@@ -200,7 +211,7 @@ def read_object(path):
     For files that only add to a result: a run whose config.json is broken still has its boxes.
     """
     try:
-        content = json.loads(decoded(read_bytes(path)))
-    except (OSError, ValueError, RecursionError):
+        content = json_of(decoded(read_bytes(path)))
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from boxloss.files import write_atomically
+from boxloss.files import json_of, write_atomically
 from boxloss.tensors import ops
 
 # An .npz file and not Keras' own saving: that keeps layers and optimizer, but not the state of the
@@ -37,7 +37,7 @@ def read(path, content=None):
         source = path if content is None else io.BytesIO(content)
         with np.load(source, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        position = json.loads(arrays.pop("position").tobytes())
+        position = json_of(arrays.pop("position").tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path}: file must be a checkpoint of boxloss. Received: {error}"

@@ -7,6 +7,8 @@ import json
 import pathlib
 import tempfile
 
+from boxloss.files import json_of
+
 CHECKPOINT = "checkpoint.npz"
 RUN_FILES = (
     *("config.json", "model.keras", "last.keras", CHECKPOINT, "metrics.json", "detections.json"),
@@ -66,7 +68,7 @@ def check_resumed(out, config):
     """ValueError where `config` is not that of the run in `out`."""
     path = out / "config.json"
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = json_of(path.read_text(encoding="utf-8"))
         # A newer version may know options that the run did not: those of before are compared.
         before, now = (_deciding(found) for found in (before, json.loads(json.dumps(config))))
         other = {name: value for name, value in before.items() if now.get(name, value) != value}
