@@ -40,7 +40,7 @@ def export(
         file). All are written on the TensorFlow backend only, also for a detector that was trained
         on another.
     nms: whether the file holds NMS and box voting. It then gives "boxes" (1, 100, 4), "scores"
-        (1, 100), falling, and "labels" (1, 100), from 0; -1 in rows that nothing was found for.
+        (1, 100), falling, and "labels" (1, 100), from 0; rows without a detection have -1.
     threshold: the score from which `boxloss predict` keeps boxes of this file.
 
     Beside the file, or in the folder, a JSON file describes it for `load_exported`.

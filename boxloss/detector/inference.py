@@ -11,7 +11,7 @@ from boxloss.detector import tiles
 from boxloss.tensors import ops
 from boxloss.types import Found, Pictures
 
-# What reaches NMS of one image, by score: enough for 100 detections per image, COCO's limit.
+# How many candidates of an image reach NMS, the best by score: enough for COCO's 100 detections.
 CANDIDATES = 1000
 # Lowest score whose box still votes on the place of others; independent of `score_threshold`.
 VOTERS_SCORE = 0.001

@@ -11,8 +11,8 @@ class Suppression(keras.layers.Layer):
     """The same as `inference.suppress`, of one image, in operations of fixed shapes.
 
     Called with boxes (1, A, 4) and scores (1, A, C), it gives "boxes" (1, limit, 4), "scores"
-    (1, limit), falling, and "labels" (1, limit) int32; rows that nothing was found for have a score
-    of 0, a label of -1 and an empty box. It keeps every score from 0.001.
+    (1, limit), falling, and "labels" (1, limit) int32. Rows without a detection have a score of 0,
+    a label of -1 and an empty box. Every score from 0.001 is kept.
     """
 
     def __init__(self, nms_threshold=0.6, limit=100, **kwargs):

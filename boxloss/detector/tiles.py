@@ -13,10 +13,11 @@ NEAR = 0.02
 
 
 class Tile(NamedTuple):
-    """Pixels [left, right) x [top, bottom) of a picture, and where its neighbours' pixels begin.
+    """Pixels [left, right) x [top, bottom) of a picture, and which of them a neighbour has too.
 
-    shared: (left, top, right, bottom): up to where (left, top) or from where on (right, bottom) a
-    neighbour has the same pixels; infinite, with its sign, at a border of the picture.
+    shared: (left, top, right, bottom): the pixels before `left`, above `top`, from `right` on and
+    below `bottom` are also those of a neighbour. Where there is none, at a border of the picture,
+    it is -inf (left, top) or inf (right, bottom).
     """
 
     left: int
@@ -49,7 +50,7 @@ def tiles_of(width, height, tile, overlap=OVERLAP):
 
 
 def _spans(length, tile, overlap):
-    """(first, last, end of the one before, begin of the next) along one axis."""
+    """(start, end, end of the tile before, start of the next one) along one axis."""
     if length <= tile:
         return [(0, length, -np.inf, np.inf)]
     step = max(1.0, tile * (1 - overlap))
@@ -62,7 +63,7 @@ def _spans(length, tile, overlap):
 
 
 def whole(boxes, tile):
-    """bool (n,): which boxes (n, 4), in pixels of the picture, no other tile sees more of.
+    """bool (n,): False for boxes (n, 4), in pixels of the picture, of which a neighbour sees more.
 
     A box that ends at an inner border of its tile is a part of an object. Where it also lies within
     the pixels that the neighbour has too, the neighbour sees all of this part and more, and NMS

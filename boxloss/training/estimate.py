@@ -17,7 +17,7 @@ FEW, MANY, REPEATS = 2, 8, 2  # images of a pass; passes that are timed
 
 
 def forward_seconds(detector: Detector, image_size: int) -> float:
-    """Seconds that a forward pass takes more for each more image, in a square of random pixels.
+    """How many seconds one more image adds to a forward pass, in a square of random pixels.
 
     A single pass would count what Python takes to call each layer, which a compiled step does not
     have: on a small detector most of it.

@@ -41,7 +41,7 @@ CHOSEN = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a run and why.
+    """The settings of a run and the reasons for them.
 
     options: all settings. reasons: {setting: why}, of those that the recipe chose. given: names of
     the settings that the user gave. warnings: lines about what the data set cannot show.
