@@ -11,7 +11,7 @@ from boxloss.training.box_errors import BoxErrors
 
 
 class ImageLosses(keras.metrics.Metric):
-    """The last loss of each of `count` images: a metric, whose state `fit` keeps on every backend."""
+    """The last loss of each of `count` images: a metric, whose state `fit` keeps everywhere."""
 
     def __init__(self, count, parts, name="image_losses", **kwargs):
         super().__init__(name=name, **kwargs)
