@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles.tide_points import all_kinds
 
-from boxloss import evaluation
+from boxloss import datasets, evaluation
 from boxloss.evaluation.kinds import candidates, classify
 from boxloss.evaluation.metrics import coco_details
 
@@ -34,8 +34,14 @@ def test_points_are_tides_where_every_kind_occurs(scene):
     assert min(points.values()) > 1
 
 
-def test_points_are_tides_on_real_images(bccd):
-    points = evaluation.lost_points(bccd / "val.json", bccd / "yolo11n_val.json")
+@pytest.mark.parametrize("is_read_as", ["file", "data set"])
+def test_points_are_tides_on_real_images(bccd, is_read_as):
+    """The page reads a data set, which drops the box of zero size that the file has."""
+    truth = bccd / "val.json"
+    if is_read_as == "data set":
+        truth = datasets.load(bccd / "val", truth)
+        assert sum(len(record.unfindable) for record in truth.records) == 1
+    points = evaluation.lost_points(truth, bccd / "yolo11n_val.json")
     assert points == pytest.approx(TIDE_OF_BCCD, abs=0.001)
 
 

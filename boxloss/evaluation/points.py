@@ -23,7 +23,8 @@ def lost_points(
 
     All detections count, whatever their score, because AP has no threshold. As in TIDE the best 100
     of an image do, where it has not more true boxes than that. A class without true boxes is left
-    out as COCO leaves it out; TIDE counts it as 0 as soon as it is detected.
+    out as COCO leaves it out; TIDE counts it as 0 as soon as it is detected. A box of zero size that
+    a data set dropped counts as missed, so "AP" is COCO's.
 
     Source: Bolya et al. 2020, "TIDE: A General Toolbox for Identifying Object Detection Errors",
     arXiv:2008.08115, section 2.3.
@@ -58,7 +59,10 @@ def _lost(truth, detections, matches: Matches, kinds, near):
     rows = np.concatenate([false, right])
     label, hit = detections.label[rows], np.repeat([False, True], [len(false), len(right)])
     score = detections.score[rows]
-    positives = np.bincount(truth.label[counted], minlength=len(truth.class_names))
+    # No row and no detection is about these, but they are in the denominator of recall.
+    unfindable = np.array([label for _, label, _ in truth.unfindable], int)
+    labels = np.concatenate([truth.label[counted], unfindable])
+    positives = np.bincount(labels, minlength=len(truth.class_names))
     ap = _mean_ap(label, score, hit, positives)
     mended, usable = _mended(detections, found, kinds, near)
     lost = {"AP": 100 * ap}
@@ -72,7 +76,8 @@ def _lost(truth, detections, matches: Matches, kinds, near):
         fixed = _mean_ap(new_label[keep], score[keep], new_hit[keep], positives)
         lost[kind] = 100 * max(fixed - ap, 0.0)
     missed = counted & ~found & ~usable
-    left = positives - np.bincount(truth.label[missed], minlength=len(positives))
+    labels = np.concatenate([truth.label[missed], unfindable])
+    left = positives - np.bincount(labels, minlength=len(positives))
     lost["miss"] = 100 * max(_mean_ap(label, score, hit, left) - ap, 0.0)
     return lost
 
