@@ -12,8 +12,8 @@ from boxloss.tensors import ops
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-# The programs of this page need Ultralytics, torchvision or Transformers, and images: make
-# test-torch runs the adapters that they show.
+# The programs of this page need Ultralytics, torchvision or Transformers: make test-torch runs them
+# (test_adapters_docs.py).
 ELSEWHERE = DOCS / "adapters.md"
 BLOCKS = [
     pytest.param(*block, id=f"{page.relative_to(ROOT)}:{index}")
