@@ -23,8 +23,8 @@ def lost_points(
 
     All detections count, whatever their score, because AP has no threshold. As in TIDE the best 100
     of an image do, where it has not more true boxes than that. A class without true boxes is left
-    out as COCO leaves it out; TIDE counts it as 0 as soon as it is detected. A box of zero size that
-    a data set dropped counts as missed, so "AP" is COCO's.
+    out as COCO leaves it out; TIDE counts it as 0 as soon as it is detected. A box of zero size,
+    which a data set drops, counts as missed, so that "AP" is COCO's.
 
     Source: Bolya et al. 2020, "TIDE: A General Toolbox for Identifying Object Detection Errors",
     arXiv:2008.08115, section 2.3.
