@@ -20,6 +20,7 @@ import boxloss
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
+README = (ROOT / "README.md").read_text("utf-8")
 SUPPORTED = [(3, minor) for minor in (10, 11, 12, 13)]
 UV = shutil.which(
     "uv", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -33,6 +34,11 @@ def run(*words, **arguments):
     )
     assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stderr[-3000:]}"
     return done
+
+
+@pytest.fixture(autouse=True)
+def no_other_boxloss(monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
 @functools.cache
@@ -133,7 +139,7 @@ def test_it_works_in_an_empty_environment(built, version, tmp_path):
 
 def readme_commands():
     """{command: its words} of the README's lines that begin with `boxloss`."""
-    lines = re.findall(r"^boxloss (.*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    lines = re.findall(r"^boxloss (.*)$", README, re.MULTILINE)
     return {shlex.split(line)[0]: shlex.split(line) for line in lines}
 
 
@@ -146,7 +152,8 @@ def with_files(words, files):
 @pytest.mark.slow(300)
 @pytest.mark.parametrize("version", ends(), ids=lambda version: ".".join(map(str, version)))
 def test_the_three_things_of_the_readme_run_in_an_empty_environment(built, version, tmp_path):
-    python = environment(tmp_path / "env", pythons()[version], f"boxloss[train] @ {built[0]}")
+    extras = re.search(r'^pip install "(boxloss\[.*\])"$', README, re.MULTILINE)[1]
+    python = environment(tmp_path / "env", pythons()[version], f"{extras} @ {built[0]}")
     command = python.with_name("boxloss")
     away = {"cwd": tmp_path, "env": {**os.environ, "KERAS_BACKEND": "tensorflow"}}
     sample = ROOT / "data" / "sample"
@@ -179,18 +186,89 @@ def test_without_any_backend_it_says_what_to_install(built, tmp_path):
 
 OPTIONAL = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dep")[2]
 EXTRAS = re.findall(r"^([\w-]+) = \[", OPTIONAL.partition("\n[")[0], re.MULTILINE)
+LOSS = (
+    "import numpy, boxloss; print(float(boxloss.get('l1')(*numpy.float32([[[[0, 0, 8, 4]]]] * 2))))"
+)
+IN_TORCHVISION = "import torchvision_stub; from boxloss.adapters import {0}, torchvision"
+SEAMS = IN_TORCHVISION + "; print([use('giou').undo() for use in ({0}.use, torchvision.use)])"
+# extra: (its backend, the arguments of the Python that uses it, the versions it is installed on).
+# `tensorflow` and `train` are used above. `gpu` is several GB, and PyTorch's builds on the usual
+# index are as large: a build for CPUs is there for the versions that PIP_FIND_LINKS has.
+USES = {
+    "jax": ("jax", ["-c", LOSS], "ends"),
+    "torch": ("torch", ["-c", LOSS], "torch"),
+    "ultralytics": ("torch", ["-c", SEAMS.format("ultralytics")], "torch"),
+    "transformers": ("torch", ["-c", SEAMS.format("transformers")], "torch"),
+    "addons": ("tensorflow", [ROOT / "scripts" / "examples" / "addons_fit.py"], "addons"),
+    "keras-hub": ("tensorflow", ["-c", "import boxloss.adapters.keras_hub, keras_hub"], "newest"),
+    "pretrained": (
+        "",
+        ["-c", "import boxloss.detector as d; assert d.available_backbones()[0][-5:] == 'lite0'"],
+        "ends",
+    ),
+    "tensorboard": ("", ["-m", "tensorboard.main", "--version"], "ends"),
+    "benchmark": ("", ["-c", "import cleanlab.object_detection, matplotlib.figure"], "newest"),
+    "docs": ("", ["-c", "import latex2mathml.converter, zensical"], "newest"),
+    "dev": ("jax", ["-m", "pytest", "-q", ROOT / "tests" / "test_release.py"], "newest"),
+}
+# Those that say nothing of a version, with PyTorch's own spelling of a build for CPUs.
+CPU_BUILDS = {
+    tuple(map(int, found.groups())): found[0]
+    for folder in os.environ.get("PIP_FIND_LINKS", "").split()
+    for found in map(re.compile(r"torch-[\d.]+\+cpu-cp(\d)(\d+)-").match, os.listdir(folder))
+    if found
+}
+
+
+def versions_of(extra):
+    """Those on which it is installed."""
+    wanted = USES.get(extra, (None, None, ""))[2]
+    return {
+        "ends": ends(),
+        "newest": [max(pythons())],
+        "torch": [version for version in pythons() if version in CPU_BUILDS],
+        "addons": [version for version in pythons() if version <= (3, 11)][:1],
+    }.get(wanted, [])
+
+
+def rows(extras):
+    """(version, extra) as parameters."""
+    return pytest.mark.parametrize(
+        "version, extra", extras, ids=lambda x: x if isinstance(x, str) else f"{x[0]}.{x[1]}"
+    )
+
+
+@needs_uv
+@pytest.mark.slow(30)
+@rows([(version, extra) for extra in USES for version in versions_of(extra)])
+def test_an_extra_is_installed_and_used(built, version, extra, tmp_path):
+    """What is installed comes out of uv's cache when it was installed here before."""
+    backend, words, _ = USES[extra]
+    python = tmp_path / "env" / "bin" / "python"
+    run(UV, "venv", "--quiet", "--python", pythons()[version], tmp_path / "env")
+    wanted = [f"boxloss[{extra}] @ {built[0]}"]
+    if backend == "torch":
+        build = CPU_BUILDS[version].split("-")[1]
+        wanted += [f"torch=={build}", "--find-links", os.environ["PIP_FIND_LINKS"]]
+    run(UV, "pip", "install", "--quiet", "--python", python, *wanted)
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend, "YOLO_OFFLINE": "true"}
+    quiet |= {"YOLO_CONFIG_DIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    stubs = {"PYTHONPATH": str(ROOT / "tests")} if backend == "torch" else {}
+    run(python, *words, cwd=tmp_path, env={**os.environ, **quiet, **stubs})
+    place = "import importlib.util as u; print(u.find_spec('boxloss').origin)"
+    assert str(tmp_path) in run(python, "-c", place, cwd=tmp_path).stdout
 
 
 @needs_uv
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "version, extra",
+@rows(
     [
+        (version, extra)
+        for extra in EXTRAS
+        for version in (pythons() if extra == "addons" else ends())
         # TensorFlow Addons ends with Python 3.11.
-        *((version, "addons") for version in pythons() if version <= (3, 11)),
-        *((version, extra) for version in ends() for extra in EXTRAS if extra != "addons"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
+        if version not in versions_of(extra) and (extra != "addons" or version <= (3, 11))
+    ]
 )
 def test_an_extra_resolves(built, version, extra, tmp_path):
     run(UV, "venv", "--quiet", "--python", pythons()[version], tmp_path / "env")
@@ -200,3 +278,7 @@ def test_an_extra_resolves(built, version, extra, tmp_path):
     ).stderr
     if extra == "addons":
         assert "tensorflow==2.15.1" in output and "keras==2.15.0" in output
+
+
+def test_every_extra_is_installed_somewhere_or_has_a_reason_not_to_be():
+    assert set(EXTRAS) - set(USES) == {"tensorflow", "train", "gpu"}
