@@ -4,16 +4,19 @@
         --val-images BCCD/val --val-annotations BCCD/val.json --out runs/adapters
 
 Needs Ultralytics and a torchvision that fits its torch. `--step-times 40` only times steps: those
-of all losses take turns on one model and one batch, and medians are divided by the built-in's.
+of all losses take turns on one model and one batch, and each is divided by the first loss's of the
+same turn, so that other work on the machine falls on both. `--threads 1` makes CPU seconds those of
+the work alone.
 """
 
 import argparse
 import contextlib
 import json
 import pathlib
-import statistics
 import sys
 import time
+
+import numpy as np
 
 BUILT_IN = "built-in"
 
@@ -31,6 +34,7 @@ def parse(argv):
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--step-times", type=int, metavar="N", help="time N steps of each loss")
+    parser.add_argument("--threads", type=int, help="of PyTorch")
     return parser.parse_args(argv)
 
 
@@ -102,7 +106,7 @@ def train(loss, yaml, truth, args):
 
 
 def step_times(args):
-    """Medians of the seconds of a step, and their ratio to the built-in's."""
+    """Median seconds and CPU seconds of a step, and medians of their ratio to the first loss's."""
     import torch
     from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils import DEFAULT_CFG
@@ -110,6 +114,8 @@ def step_times(args):
     from boxloss.adapters import ultralytics
 
     torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     size, images = args.image_size, args.batch_size
     model = DetectionModel("yolo11n.yaml", nc=3, verbose=False)
     model.args = DEFAULT_CFG
@@ -123,10 +129,10 @@ def step_times(args):
     }
 
     def step():
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         model.zero_grad()
         model(batch)[0].sum().backward()
-        return time.perf_counter() - begin
+        return time.perf_counter() - begin, time.process_time() - cpu
 
     times = {loss: [] for loss in args.losses}
     for turn in range(args.step_times + 3):
@@ -138,13 +144,17 @@ def step_times(args):
                     seconds = step()
             if turn >= 3:  # the first calls set up
                 times[loss].append(seconds)
-    medians = {loss: statistics.median(values) for loss, values in times.items()}
-    base = medians[args.losses[0]]
-    return {loss: rounded({"seconds": m, "ratio": m / base}) for loss, m in medians.items()}
+    medians = {}
+    for loss, values in times.items():
+        ratios = np.divide(values, times[args.losses[0]])
+        columns = [*np.median(values, axis=0), *np.median(ratios, axis=0)]
+        names = ("seconds", "cpu_seconds", "ratio", "cpu_ratio")
+        medians[loss] = rounded(dict(zip(names, columns, strict=True)))
+    return medians
 
 
 def rounded(numbers):
-    return {name: round(value, 4) for name, value in numbers.items()}
+    return {name: round(float(value), 4) for name, value in numbers.items()}
 
 
 def main(argv=None):
