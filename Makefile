@@ -99,9 +99,9 @@ endif
 # The libraries of the adapters: their packages alone, for torchvision would bring a CUDA build of
 # torch, and what they import. torchvision's operators do not load beside a CPU build of torch
 # (tests/torchvision_stub.py).
-DETECTORS := ultralytics==8.4.190 torchvision==0.28.* transformers==5.24.*
+DETECTORS := ultralytics==8.4.190 torchvision==0.28.* transformers==5.24.* rfdetr==1.11.* supervision
 THEIR_IMPORTS := opencv-python-headless pyyaml pillow requests psutil polars matplotlib \
-	huggingface-hub tokenizers safetensors regex tqdm packaging filelock
+	huggingface-hub tokenizers safetensors regex tqdm packaging filelock pydantic pyDeprecate defusedxml
 # PyTorch's default wheel on Linux is the CUDA build, several GB: only a build found through
 # PIP_FIND_LINKS is taken there.
 TORCH_VENV := .venv-torch

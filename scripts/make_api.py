@@ -31,6 +31,7 @@ MODULES = (
     "adapters.ultralytics",
     "adapters.torchvision",
     "adapters.transformers",
+    "adapters.rfdetr",
     "adapters.record",
     "datasets",
     "detector",

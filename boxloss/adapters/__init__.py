@@ -1,13 +1,13 @@
 """Other people's detectors: any box loss in their own training.
 
-`ultralytics`, `torchvision` and `transformers` have `use(loss)`, a context manager or a call with
-`undo()`, and keep a `record.Record` of what training did to each true box. `keras_hub` says what a
-KerasHub detector is compiled with. The libraries are imported when they are used.
+`ultralytics`, `torchvision`, `transformers` and `rfdetr` have `use(loss)`, a context manager or a
+call with `undo()`, and keep a `record.Record` of what training did to each true box. `keras_hub`
+says what a KerasHub detector is compiled with. The libraries are imported when they are used.
 """
 
 import importlib
 
-__all__ = ["keras_hub", "record", "torchvision", "transformers", "ultralytics"]
+__all__ = ["keras_hub", "record", "rfdetr", "torchvision", "transformers", "ultralytics"]
 
 
 def __getattr__(name):

@@ -74,9 +74,9 @@ class _Placed:
             true = torch.cat([target["boxes"][row] for target, (_, row) in matched])
             errors = self.measure(true, pred)
             if self._is_last_layer(outputs, targets) and errors.requires_grad:
-                corners = {"true": _corners(true), "pred": _corners(pred), "error": errors}
+                pairs = {"true": corners(true), "pred": corners(pred), "error": errors}
                 logits = outputs["logits"][place]
-                self._add(criterion, targets, indices, logits, image=place[0], **corners)
+                self._add(criterion, targets, indices, logits, image=place[0], **pairs)
             if self.measure.is_coordinate:
                 losses = original(criterion, outputs, targets, indices, num_boxes)
                 return {**losses, "loss_bbox": errors.sum() / num_boxes}
@@ -113,7 +113,7 @@ class _Placed:
         )
 
 
-def _corners(boxes):
+def corners(boxes):
     """center_xywh as xyxy, without a gradient."""
     import torch
 
