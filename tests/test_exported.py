@@ -1,6 +1,8 @@
 """What is exported finds the same boxes as the detector, in every format, with and without NMS."""
 
+import itertools
 import json
+import os
 import pathlib
 
 import cv2
@@ -11,12 +13,29 @@ import pytest
 from boxloss.cli import main
 from boxloss.detector import Detector, export, load_exported, suppress
 from boxloss.detector.exported import ExportedDetector
+from boxloss.detector.exporting import FORMATS
 from boxloss.detector.suppression import Suppression
 from boxloss.files import write_json
 from boxloss.tensors import ops
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow writes")
-BACKBONES = ("mobilenet_v3_large", "efficientnet_v2_b0", "convnext_tiny", "resnet50")
+# Every backbone, and every format with and without NMS. BOXLOSS_EXAMPLES asks for all of them.
+EXPORTS = [
+    ("small", "saved_model", True),
+    ("small", "onnx", False),
+    ("efficientnet_lite0", "tflite", False),
+    ("efficientnet_lite0", "onnx", True),
+    ("mobilenet_v3_small", "saved_model", False),
+    ("mobilenet_v3_small", "tflite", True),
+    ("mobilenet_v3_large", "onnx", True),
+    ("efficientnet_v2_b0", "tflite", True),
+    ("convnext_tiny", "saved_model", True),
+    ("resnet50", "tflite", False),
+]
+if "BOXLOSS_EXAMPLES" in os.environ:
+    EXPORTS = list(
+        itertools.product(dict.fromkeys(row[0] for row in EXPORTS), FORMATS, (False, True))
+    )
 
 
 @pytest.mark.parametrize("limit", [7, 100])
@@ -119,23 +138,13 @@ def test_a_tflite_file_with_nms_finds_the_same_also_by_the_commands(tmp_path):
 
 
 @pytest.mark.slow(60)
-@pytest.mark.parametrize("nms", [False, True])
-@pytest.mark.parametrize("format", ["saved_model", "onnx", "tflite"])
-@pytest.mark.parametrize("backbone", ["small", "efficientnet_lite0", "mobilenet_v3_small"])
-def test_every_format_finds_the_same(tmp_path, backbone, format, nms):
+@pytest.mark.parametrize("backbone, format, nms", EXPORTS)
+def test_what_is_exported_finds_the_same(tmp_path, backbone, format, nms):
     if format == "onnx":
         pytest.importorskip("tf2onnx", reason="ONNX files need tf2onnx")
         pytest.importorskip("onnxruntime", reason="ONNX files need onnxruntime")
     detector = trained_like(backbone)
     export(detector, tmp_path / "file", format, nms=nms)
-    check_file(detector, tmp_path / "file")
-
-
-@pytest.mark.slow(120)
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_other_backbone_is_exported(tmp_path, backbone):
-    detector = trained_like(backbone)
-    export(detector, tmp_path / "file", "tflite", nms=True)
     check_file(detector, tmp_path / "file")
 
 
