@@ -11,6 +11,7 @@ import pytest
 from boxloss import cli, datasets, training
 from boxloss.cli import settings
 from boxloss.datasets import Record, synthetic
+from boxloss.files import duration
 from boxloss.tensors import ops
 from boxloss.training import Options, estimate
 from boxloss.training.progress import Progress
@@ -332,7 +333,7 @@ def test_the_time_grows_with_steps_pixels_and_evaluations():
     ],
 )
 def test_times_are_rounded_for_people(seconds, expected):
-    assert estimate.duration(seconds) == expected
+    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize("few, many, expected", [(4, 10, 1.0), (9.5, 10, 1 / 6)])

@@ -4,12 +4,13 @@ import hashlib
 import json
 import pathlib
 import sys
+import time
 
 import numpy as np
 
 from boxloss.datasets import groups
 from boxloss.detector import load_detector
-from boxloss.files import read_json, write_json
+from boxloss.files import duration, read_json, write_json
 from boxloss.training import Options, evaluate, train
 
 
@@ -47,7 +48,7 @@ def out_of_sample(dataset, out, folds=3, options=None, seed=0, verbose="auto", g
     warning = groups.warning_of(dataset) if group_by is None else None
     if warning is not None:
         print(warning, file=sys.stderr)
-    results = []
+    results, began = [], time.monotonic()
     for fold in range(int(folds)):
         sides = [
             [r for r, place in zip(dataset.records, places, strict=True) if (place == fold) == held]
@@ -56,7 +57,9 @@ def out_of_sample(dataset, out, folds=3, options=None, seed=0, verbose="auto", g
         learnt, held = (dataset.subset(records) for records in sides)
         folder = out / f"fold-{fold + 1}-of-{int(folds)}-{fingerprint(learnt, options)}"
         results += _results_of_fold(folder, learnt, held, options, verbose)
-        print(f"fold {fold + 1} of {int(folds)}: {len(held)} images", file=sys.stderr)
+        left = (time.monotonic() - began) / (fold + 1) * (int(folds) - fold - 1)
+        rest = f", {duration(left)} left" if left else ""
+        print(f"fold {fold + 1} of {int(folds)}: {len(held)} images{rest}", file=sys.stderr)
     write_json(out / "detections.json", results)
     return results
 

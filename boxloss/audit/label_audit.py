@@ -29,6 +29,7 @@ from boxloss.evaluation.opened import open_truth
 from boxloss.evaluation.row import SIDES, Row, size_of
 from boxloss.evaluation.truth import TruthLike
 from boxloss.report import BoxReport
+from boxloss.report.page import MOST_ROWS
 from boxloss.types import Entry, PathLike
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class LabelAudit:
         pair_images, pair_classes, class_names: how the results name images and classes, see
             `evaluation.Detections.of`. part: "train", "val" or "test" of a data.yaml or data set
             root that says where its images are.
+        least_suspicion: what is less suspicious has no row. A million rows take two gigabytes.
 
     Images without any detection in the results are not audited: that a detector did not look at
     them says nothing about their labels. `unseen` counts them, and their boxes count as ignored.
@@ -89,6 +91,7 @@ class LabelAudit:
         pair_classes: str | None = None,
         class_names: Sequence[str] | None = None,
         part: str | None = None,
+        least_suspicion: float = 0.0,
     ) -> None:
         self._inputs, self._images = (truth, detections), images
         self.apply_from, self.correct_from = apply_from, correct_from
@@ -102,9 +105,11 @@ class LabelAudit:
         self.unseen, self.told = len(found.unseen), found.told(opened.truth)
         self.truth = _without_unseen(opened.truth, found.unseen)
         self.detections = at_least(found, score_threshold)
+        self._least = least_suspicion
         self._evidence = gather(self.truth, self.detections)
         self._past = None if history is None else self._past_of(history)
         self._score()
+        self._at = {position: i for i, position in enumerate(self.truth.position.tolist())}
         self.rows = self._ranked()
 
     def _past_of(self, history):
@@ -173,8 +178,10 @@ class LabelAudit:
         # More places than boxes would bury the rest; those left out have the least suspicion. A set
         # with hardly a label still shows what it may lack.
         places = self.places[: max(len(counted), LEAST_PLACES)]
-        rows = [self._annotation_row(i) for i in counted]
-        rows += [self._place_row(i) for i in range(len(places))]
+        rows = [self._annotation_row(i) for i in counted if self.suspicion[i] >= self._least]
+        rows += [
+            self._place_row(i) for i in range(len(places)) if self.place_scores[i] >= self._least
+        ]
         rows.sort(key=lambda row: -row["suspicion"])
         for rank, row in enumerate(rows, 1):
             row["rank"] = rank
@@ -336,7 +343,7 @@ class LabelAudit:
 
     def _neighbour_of(self, row):
         """The position of the annotation that overlaps a row's most."""
-        at = int(np.flatnonzero(self.truth.position == row["position"])[0])
+        at = self._at[row["position"]]
         return int(self.truth.position[self._evidence.neighbour[at]])
 
     def to_csv(self, path: PathLike) -> None:
@@ -374,11 +381,14 @@ class LabelAudit:
         loss: "str | BoxLoss | None" = "ciou",
         title: str = "Suspected label errors",
     ) -> pathlib.Path:
-        """Write the explorer page of the `worst` rows (None: all); the path of its index.html.
+        """Write the explorer page of the `worst` rows; the path of its index.html.
+
+        worst: None for all, but never more than a page holds (100,000).
 
         loss: fills the box errors and terms of the page; None leaves them out.
         """
         hidden = ("rank", "position")
+        worst = min(MOST_ROWS, len(self.rows) if worst is None else worst)
         suspects = self.suspects()
         wrong = {id(row) for row in suspects}
         rows = [

@@ -166,10 +166,16 @@ def images_in_common(report, other):
 def add_labels(report, args):
     """Add the labels that look wrong by these detections; how many, None without an audit."""
     from boxloss.audit import LabelAudit
+    from boxloss.audit.scores import SUSPECT
 
     try:
         audit = LabelAudit(
-            args.truth, args.detections, args.images, part=args.part, **pairing_of(args)
+            args.truth,
+            args.detections,
+            args.images,
+            part=args.part,
+            least_suspicion=SUSPECT,
+            **pairing_of(args),
         )
     except ValueError:  # no detection is sure enough to judge labels by
         return None

@@ -7,7 +7,7 @@ from boxloss.cli import BACKENDS, json_object
 from boxloss.cli.choices import DEFAULTS, check_loss, hardest, loss_flag, setting
 from boxloss.cli.processes import process_flags
 from boxloss.detector import BACKBONES, available_backbones
-from boxloss.files import json_of
+from boxloss.files import duration, json_of
 from boxloss.training import Options
 from boxloss.training.recipe import PRESETS, recommend
 from boxloss.training.statistics import DataStatistics
@@ -138,7 +138,7 @@ def show_time(options, train_set, validation_set):
     forward = estimate.forward_seconds(run.detector_of(train_set, options), options.image_size)
     seconds = estimate.run_seconds(options, len(train_set), len(validation_set), forward)
     print(
-        f"time: {estimate.duration(seconds)} on this machine as busy as it is now "
+        f"time: {duration(seconds)} on this machine as busy as it is now "
         f"({options.epochs * -(-len(train_set) // options.batch_size)} steps; a forward pass takes "
         f"{forward:.3f} s per image)",
         file=sys.stderr,

@@ -16,7 +16,7 @@ from boxloss.datasets.folder import (
     bare_stem,
 )
 from boxloss.datasets.header import BadImageError, Header, header_of
-from boxloss.files import one_line
+from boxloss.files import one_line, tracked
 
 
 class Place(NamedTuple):
@@ -43,7 +43,8 @@ def locate(source, folder, problems):
     ]
     rivals = _rivals(matches)
     places = []
-    for position, (image, match) in enumerate(zip(source.images, matches, strict=True)):
+    found = zip(source.images, matches, strict=True)
+    for position, (image, match) in enumerate(tracked(found, "images opened", len(matches))):
         if match is None:
             continue
         if position in rivals:

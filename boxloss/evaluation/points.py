@@ -12,7 +12,10 @@ RECALLS = np.arange(101) / 100
 
 
 def lost_points(
-    truth: TruthLike, detections: DetectionsLike, iou_threshold: float = 0.5
+    truth: TruthLike,
+    detections: DetectionsLike,
+    iou_threshold: float = 0.5,
+    matches: Matches | None = None,
 ) -> dict[str, float]:
     """{"AP": percent, "loc": points, "cls": ..., "both", "dupe", "bkg", "miss"}.
 
@@ -25,13 +28,15 @@ def lost_points(
     of an image do, where it has not more true boxes than that. A class without true boxes is left
     out as COCO leaves it out; TIDE counts it as 0 as soon as it is detected. A box of zero size,
     which a data set drops, counts as missed, so that "AP" is COCO's.
+    matches: those of `match` at `iou_threshold`, where they are known already.
 
     Source: Bolya et al. 2020, "TIDE: A General Toolbox for Identifying Object Detection Errors",
     arXiv:2008.08115, section 2.3.
     """
     truth = Truth.of(truth)
     detections = Detections.of(detections, truth)
-    matches = match(truth, detections, iou_threshold)
+    if matches is None:
+        matches = match(truth, detections, iou_threshold)
     matches = matches._replace(used=matches.used & _among_the_best(truth, detections))
     kinds, near = false_kinds(truth, detections, matches, matches.used, iou_threshold)
     return _lost(truth, detections, matches, kinds, near)

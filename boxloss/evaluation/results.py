@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from boxloss import datasets
+from boxloss.files import tracked
 from boxloss.types import Entry, Found
 
 
@@ -15,7 +16,7 @@ def coco_results(
     An image that cannot be read has no detections; a line on stderr names it.
     """
     results = []
-    for start in range(0, len(dataset.records), chunk):
+    for start in tracked(range(0, len(dataset.records), chunk), "batches of images"):
         records, images = [], []
         for record in dataset.records[start : start + chunk]:
             try:

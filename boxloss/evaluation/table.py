@@ -1,11 +1,12 @@
 """One row a true box and one a false prediction: what is wrong, by how much, on which side."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from boxloss.evaluation.detections import Detections, DetectionsLike
-from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, candidates, classify
+from boxloss.evaluation.kinds import BACKGROUND_IOU, KINDS, Candidate, candidates, classify
 from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.row import Row, size_of
 from boxloss.evaluation.truth import Truth, TruthLike
@@ -51,11 +52,16 @@ def error_rows(
     loss: "str | BoxLoss | None" = "ciou",
     iou_threshold: float = 0.5,
     score_threshold: float | None = None,
+    matches: Matches | None = None,
 ) -> list[Row]:
-    """The rows of `error_table` as a list of `Row`, for whoever goes on computing with them."""
+    """The rows of `error_table` as a list of `Row`, for whoever goes on computing with them.
+
+    matches: those of `match` at `iou_threshold`, where they are known already.
+    """
     truth = Truth.of(truth)
     detections = Detections.of(detections, truth)
-    matches = match(truth, detections, iou_threshold)
+    if matches is None:
+        matches = match(truth, detections, iou_threshold)
     if score_threshold is None:
         score_threshold = best_threshold(truth, detections, matches)
     pairs = classify(truth, detections, matches, iou_threshold, score_threshold)
@@ -65,10 +71,18 @@ def error_rows(
 
 
 def all_rows(
-    truth: Truth, detections: Detections, matches: Matches, iou_threshold: float = 0.5
+    truth: Truth,
+    detections: Detections,
+    matches: Matches,
+    iou_threshold: float = 0.5,
+    keep: Callable[[list[Candidate]], list[Candidate]] | None = None,
 ) -> tuple[list[Row], list[tuple[float, float]]]:
-    """The unmeasured rows of every threshold, and the thresholds (low, high] of each."""
+    """The unmeasured rows of every threshold, and the thresholds (low, high] of each.
+
+    keep: chooses among the candidates, of which there are millions before there are rows.
+    """
     found = candidates(truth, detections, matches, iou_threshold)
+    found = found if keep is None else keep(found)
     rows = [_row(truth, detections, *candidate[:4]) for candidate in found]
     return rows, [(candidate.low, candidate.high) for candidate in found]
 

@@ -1,6 +1,7 @@
 """Files: written whole or not at all, found only inside a folder, named in one line."""
 
 from boxloss.files.outputs import Output, output
+from boxloss.files.progress import duration, tracked
 from boxloss.files.reading import (
     OutsideFolderError,
     Tree,
@@ -25,6 +26,7 @@ __all__ = [
     "Tree",
     "counted",
     "decoded",
+    "duration",
     "existing",
     "existing_folder",
     "id_of",
@@ -39,6 +41,7 @@ __all__ = [
     "read_json",
     "read_object",
     "shortened",
+    "tracked",
     "walk",
     "write_atomically",
     "write_csv",

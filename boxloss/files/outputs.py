@@ -34,10 +34,21 @@ class Output:
         self.depth = 0
         self.marks = {}  # name -> the marks that its content may have
         self.written = {}  # name -> what os.stat said of it after this process wrote it
+        self.keys = {}  # name -> (its mark, what it was made from), of files made with a key
+        self.folders = {}  # folder -> (what os.lstat said of it, its name below this one)
 
     def name_of(self, path):
         """The posix name of `path` below the folder; ValueError where a link leads to it."""
         parent = os.path.abspath(os.path.dirname(path))
+        # A page has 100,000 pictures in one folder: following links costs more than writing them.
+        state, shown = self.folders.get(parent, (None, None))
+        if shown is None or state != _identity(parent):
+            shown = self._shown(parent)
+            self.folders[parent] = _identity(parent), shown
+        return pathlib.PurePosixPath(shown, os.path.basename(path)).as_posix()
+
+    def _shown(self, parent):
+        """The posix name of the folder `parent` below this one; ValueError behind a link."""
         inner = os.path.relpath(os.path.realpath(parent), self.root)
         shown = os.path.relpath(parent, os.path.abspath(self.given))
         if inner != shown and not os.path.samefile(os.path.join(self.root, shown), parent):
@@ -47,7 +58,7 @@ class Output:
                 "`out` must not lead out of itself by a link. "
                 f"Received: {self.given!r} with the link {shown!r}"
             )
-        return pathlib.PurePath(shown, os.path.basename(path)).as_posix()
+        return pathlib.PurePath(shown).as_posix()
 
     def check(self, path):
         """ValueError where `path` holds what boxloss did not write."""
@@ -73,17 +84,35 @@ class Output:
             return True
         return mark_of(path) in self.marks.get(name, ())
 
-    def record(self, path, temporary):
+    def made(self, name, key):
+        """Whether the file `name` is there as boxloss made it from `key`; it is then kept."""
+        path = os.path.join(self.root, name)
+        if name not in self.keys or not self.owns(name):
+            return False
+        if self.keys[name] != (mark_of(path), key):
+            return False
+        self.written[name] = _state(path)
+        return True
+
+    def record(self, path, temporary, key=None):
         """List `path` with the content of `temporary`, which is about to be renamed to it.
+
+        key: a number for what it is made from, so that `made` knows it in a later process.
 
         Before, and not after: a process that is killed in between leaves a file that is listed with
         its old content too, and the next run may replace it.
         """
         name, mark = self.name_of(path), mark_of(temporary)
         self.marks.setdefault(name, []).append(mark)
-        self.file.write(json.dumps([name, *mark]) + "\n")
+        if key is not None:
+            self.keys[name] = mark, key
+        self._list(name, mark)
         self.file.flush()
         self.written[name] = _state(temporary)
+
+    def _list(self, name, mark):
+        made_of = [key for known, key in [self.keys.get(name, (None, None))] if known == mark]
+        self.file.write(json.dumps([name, *mark, *made_of]) + "\n")
 
     def sweep(self, folder):
         """Remove the files below `folder` that an earlier process wrote and this one did not."""
@@ -123,8 +152,10 @@ class Output:
         lines = self.file.readlines()
         for line in lines:
             with contextlib.suppress(ValueError, TypeError):  # the last line of a killed process
-                name, size, checksum = json_of(line)
+                name, size, checksum, *key = json_of(line)
                 self.marks.setdefault(str(name), []).append((size, checksum))
+                if key:
+                    self.keys[name] = (size, checksum), key[0]
         if len(lines) > 3 * len(self.marks) + 100:
             self._shorten()
 
@@ -133,7 +164,7 @@ class Output:
         self.file.truncate(0)
         for name, marks in self.marks.items():
             for mark in marks[-2:]:
-                self.file.write(json.dumps([name, *mark]) + "\n")
+                self._list(name, mark)
         self.file.flush()
 
     def _sweep_temporary(self):
@@ -215,6 +246,15 @@ def mark_of(path):
         while piece := file.read(2**20):
             checksum, size = zlib.crc32(piece, checksum), size + len(piece)
     return size, checksum
+
+
+def _identity(folder):
+    """What is the same as long as a folder is not replaced; None where it is not there."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _state(path):

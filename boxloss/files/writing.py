@@ -10,12 +10,13 @@ from boxloss.files.outputs import TEMPORARY, output_of
 
 
 @contextlib.contextmanager
-def write_atomically(path):
+def write_atomically(path, key=None):
     """Give a temporary path beside `path`; rename it to `path` when the block ends well.
 
     The temporary name keeps the suffix, because writers choose a format by it. On an error the
     temporary file is removed and whatever was at `path` stays as it was. Below the folder of an
-    `output`, a file that boxloss did not write is not replaced: ValueError.
+    `output`, a file that boxloss did not write is not replaced: ValueError. key: see
+    `Output.record`.
     """
     path = pathlib.Path(path)
     owner = output_of(path)
@@ -33,7 +34,7 @@ def write_atomically(path):
         temporary.chmod(0o666 & ~mask)
         yield temporary
         if owner is not None:
-            owner.record(path, temporary)
+            owner.record(path, temporary, key)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """BoxReport: what is wrong with each box, from arrays, from any detector, or from a run."""
 
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -287,6 +288,16 @@ class BoxReport:
     def picture(self, i: int) -> np.ndarray | None:
         """Image i as uint8 (H, W, 3) RGB, or None where there is none that can be read."""
         return self._pictures(i)
+
+    def picture_state(self, i: int) -> tuple[str, int, int] | None:
+        """(path, size in bytes, time of change) of image i's file; None where there is none."""
+        path_of = getattr(self._pictures, "path_of", None)
+        try:
+            path = None if path_of is None else path_of(i)
+            found = None if path is None else os.stat(path)
+        except (ValueError, OSError, TypeError):
+            return None
+        return None if found is None else (str(path), found.st_size, found.st_mtime_ns)
 
     def to_csv(self, path: PathLike) -> None:
         """Write boxes.csv."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from boxloss import evaluation
 from boxloss.datasets import DataSet, read_image
-from boxloss.evaluation.matching import match
+from boxloss.evaluation.matching import Matches, match
 from boxloss.evaluation.opened import open_truth
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import best_threshold, box_loss, measure
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """What a report was made from: all detections, also those below its threshold."""
+    """What a report was made from: all detections, also those below its threshold.
+
+    matches: at the report's IoU. Matching a million boxes takes longer than most of what follows.
+    """
 
     truth: evaluation.Truth
     detections: evaluation.Detections
     loss: "BoxLoss | None"
+    matches: Matches
 
 
 def report_of_coco(
@@ -30,18 +34,18 @@ def report_of_coco(
     pictures, truth = pictures_of(opened.source, images), opened.truth
     detections = evaluation.Detections.of(detections, truth, **pairing)
     dropped = {**opened.dropped, "detections": sum(detections.unknown.values())}
+    matches = match(truth, detections, iou_threshold)
     if score_threshold is None:
-        matches = match(truth, detections, iou_threshold)
         score_threshold = best_threshold(truth, detections, matches)
     loss = None if loss is None else box_loss(loss)
-    rows = evaluation.error_rows(truth, detections, loss, iou_threshold, score_threshold)
+    rows = evaluation.error_rows(truth, detections, loss, iou_threshold, score_threshold, matches)
     parts = _parts(rows, truth, pictures, loss, score_threshold)
     return parts | {
         "problems": [str(problem) for problem in opened.problems],
         "dropped": dropped,
         "pairing": detections.pairing(),
         "told": detections.told(truth),
-        "source": Source(truth, detections, loss),
+        "source": Source(truth, detections, loss, matches),
     }
 
 
@@ -71,27 +75,28 @@ def _parts(rows, truth, pictures, loss, score_threshold):
 def pictures_of(truth, images):
     """A function from an image's position to its picture, None where it cannot be read."""
     if isinstance(truth, DataSet):
-        return lambda i: _read(truth.records[i].path)
+        return PictureFiles(lambda i: truth.records[i].path)
     if images is None or not isinstance(truth, dict):
         return lambda i: None
     existing_folder("images", images)
     names = [image.get("file_name") for image in truth["images"]]
-    return lambda i: read_inside(images, names[i])
+    return PictureFiles(lambda i: inside(images, names[i]))
 
 
-def read_inside(folder, name):
-    """The picture `name` below `folder`; None where it is not there or leads out of it."""
-    try:
-        return _read(inside(folder, name))
-    except (ValueError, OSError, TypeError):
-        return None
+class PictureFiles:
+    """The picture at a position, None where it is not there, not readable or outside its folder.
 
+    path_of: a function from position to path; it may raise ValueError, OSError or TypeError.
+    """
 
-def _read(path):
-    try:
-        return read_image(path)
-    except (ValueError, OSError):
-        return None
+    def __init__(self, path_of):
+        self.path_of = path_of
+
+    def __call__(self, i):
+        try:
+            return read_image(self.path_of(i))
+        except (ValueError, OSError, TypeError):
+            return None
 
 
 def sized_images(images, rows, pictures):

@@ -6,7 +6,7 @@ from boxloss.datasets.header import read_header
 from boxloss.evaluation.boxes_csv import IDS
 from boxloss.evaluation.row import COLUMNS, TEXTS, Row
 from boxloss.files import id_of, inside, one_line, plain_text, read_csv, read_object, shortened
-from boxloss.report.coco import read_inside, sized_images
+from boxloss.report.coco import PictureFiles, sized_images
 
 
 def report_of_run(folder, images, title):
@@ -17,9 +17,10 @@ def report_of_run(folder, images, title):
     names = {row.image_id: row.file_name for row in rows}
     entries = [{"id": key, "file_name": name, **_size(images, name)} for key, name in names.items()]
 
-    def picture(i):
-        return None if images is None else read_inside(images, entries[i]["file_name"])
+    def path_of(i):
+        return inside(images, entries[i]["file_name"])
 
+    picture = (lambda i: None) if images is None else PictureFiles(path_of)
     class_names, category_ids = _classes(config, rows)
     return {
         "rows": rows,

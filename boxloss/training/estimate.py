@@ -47,12 +47,3 @@ def run_seconds(options: Options, images: int, validation_images: int, forward: 
     # All is counted in forward passes: their time depends on machine, side and network as that of a
     # step does.
     return START_SECONDS + (training + evaluating) * forward
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "about 40 seconds", "about 12 minutes", "about 3.5 hours"."""
-    if seconds < 90:
-        return f"about {max(10, round(seconds, -1)):.0f} seconds"
-    if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} minutes"
-    return f"about {seconds / 3600:.1f} hours"

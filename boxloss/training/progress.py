@@ -10,7 +10,7 @@ import numpy as np
 
 from boxloss import evaluation
 from boxloss.evaluation.box_statistics import BoxHistory
-from boxloss.files import write_csv
+from boxloss.files import duration, write_csv
 from boxloss.tensors import ops
 from boxloss.training import checkpoint, processes
 from boxloss.training.averages import (
@@ -18,7 +18,6 @@ from boxloss.training.averages import (
     detector_of_this_process,
     save_detector,
 )
-from boxloss.training.estimate import duration
 from boxloss.training.folder import CHECKPOINT
 from boxloss.training.options import learning_rate
 from boxloss.training.readable import check_readable, results_of

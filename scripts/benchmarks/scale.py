@@ -44,6 +44,12 @@ def add_arguments(parser):
     parser.add_argument("--boxes", default=1_000_000, **number)
     parser.add_argument("--detections", default=2_000_000, **number)
     parser.add_argument("--commands", default=list(COMMANDS), nargs="+", choices=COMMANDS)
+    parser.add_argument(
+        "--worst",
+        default=2000,
+        type=int,
+        help="rows of explore with pictures (default: %(default)s)",
+    )
     parser.add_argument("--folder", type=pathlib.Path, help="keep the data set and pages here")
 
 
@@ -53,8 +59,9 @@ def run(args):
         if not (root / "detections.json").exists():
             write(root, args.images, args.boxes, args.detections)
         result = {"images": args.images, "boxes": args.boxes, "detections": args.detections}
+        result["worst"] = args.worst
         for name in args.commands:
-            result[name] = measured(command_of(name, root))
+            result[name] = measured(command_of(name, root, args.worst))
             print(f"{name}: {result[name]}", file=sys.stderr)
         if "peer" in result and "evaluate" in result:
             times = [result[name]["cpu_seconds"] for name in ("evaluate", "peer")]
@@ -121,7 +128,7 @@ def _detections(rng, of_image, classes, xywh, images, count):
     ]
 
 
-def command_of(name, root):
+def command_of(name, root, worst):
     """The words of one command."""
     truth, found = str(root / "annotations.json"), str(root / "detections.json")
     if name == "peer":
@@ -132,6 +139,7 @@ def command_of(name, root):
         *(sys.executable, "-m", "boxloss", name, *data, *out),
         *([] if name == "check" else ["--detections", found]),
         *(["--headers-only"] if name == "check" else []),
+        *(["--worst", str(worst)] if name == "explore" else []),
     ]
 
 

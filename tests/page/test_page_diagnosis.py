@@ -11,6 +11,7 @@ from page_scenes import count, exported_rows
 
 from boxloss import evaluation
 from boxloss.report import BoxReport
+from boxloss.report.page import whole
 
 pytestmark = pytest.mark.page
 THRESHOLD = 0.4
@@ -38,6 +39,9 @@ def folders(tmp_path_factory):
 
     report(results, THRESHOLD).to_html(folder / "page")
     report(results, 0.7).to_html(folder / "fresh")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "MOST_ROWS", 25)
+        report(results, THRESHOLD).to_html(folder / "limited")
     report(results, THRESHOLD).to_html(folder / "compared", compare=report(worse, 0.6, "worse run"))
     many_classes().to_html(folder / "many")
     return folder, truth, results
@@ -105,6 +109,24 @@ def test_the_page_opens_on_the_diagnosis_with_points_by_kind_and_cocos_numbers(o
     first = page.locator("#sentences").inner_text()
     assert f"AP50 is {metrics['AP50']:.3f}" in first
     assert f"boxes of the wrong class: −{points['cls']:.1f} points" in first
+
+
+def test_a_page_of_the_worst_rows_has_the_diagnosis_of_all(open_page, folders):
+    every = open_page(address="", folder=folders[0] / "page")
+    limited = open_page(address="", folder=folders[0] / "limited")
+    total = len(rows_at(folders, THRESHOLD))
+    assert limited.locator("#row-limit").inner_text() == (
+        f"The lists have the worst 25 of {total} rows; {total - 25} are not shown. "
+        "The Diagnosis counts all of them."
+    )
+    assert not every.locator("#row-limit").is_visible()
+    assert limited.locator("#subtitle").inner_text() == every.locator("#subtitle").inner_text()
+    for part in ("sentences", "costs", "stats", "where-table", "sides-words", "sides-box"):
+        texts = [page.locator(f"#{part}").inner_text() for page in (limited, every)]
+        assert texts[0] == texts[1]
+    assert limited.locator("#confusion").inner_text() == every.locator("#confusion").inner_text()
+    assert not limited.locator("#threshold-line").is_visible()  # there it has no rows
+    assert limited.locator("#count-boxes").inner_text() == "25"
 
 
 def test_a_dragged_threshold_equals_a_page_built_at_it(open_page, folders):

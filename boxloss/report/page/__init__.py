@@ -4,6 +4,7 @@ The page opens from disk, has its data inside, loads nothing from a network and 
 own script (a Content-Security-Policy with hashes forbids the rest).
 """
 
+from boxloss.report.page.whole import MOST_ROWS
 from boxloss.report.page.write import write_page
 
-__all__ = ["write_page"]
+__all__ = ["MOST_ROWS", "write_page"]

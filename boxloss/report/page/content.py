@@ -22,14 +22,15 @@ KNOWN = {
 }
 
 
-def page_content(report, title, pictured, cropped, compare=None, sort=None):
+def page_content(report, title, pictured, cropped, compare=None, sort=None, whole=None):
     """The dict that the page's script reads.
 
     report: a BoxReport. pictured: for each image whether images/<i>.jpg exists; cropped: for each
     row of the report whether crops/<i>.jpg does. compare: another BoxReport on the same images,
-    joined by file name and annotation. sort: the column that the page sorts by first.
+    joined by file name and annotation. sort: the column that the page sorts by first. whole: the
+    numbers of all rows, where the report has a part of them.
     """
-    rows, ranges, floor = rows_of_all_thresholds(report)
+    rows, ranges, floor = rows_of_all_thresholds(report, movable=whole is None)
     terms = list(dict.fromkeys(name for row in rows for name in row.terms))
     class_at = {name: i for i, name in enumerate(report.class_names)}
     content = {
@@ -66,6 +67,7 @@ def page_content(report, title, pictured, cropped, compare=None, sort=None):
         "extra": _extra(rows),
         "proposal": _proposal(rows, class_at),
         "audit": report.audit,
+        "whole": whole,
         "diagnosis": diagnosis_of(report),
         "compare": None if compare is None else _other(report, compare, class_at),
     }

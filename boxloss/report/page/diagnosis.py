@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from boxloss.evaluation.matching import match
 from boxloss.evaluation.metrics import coco_details
 from boxloss.evaluation.points import lost_points
 from boxloss.evaluation.table import best_threshold
@@ -19,25 +18,23 @@ def diagnosis_of(report):
     """
     if report.source is None:
         return None
-    truth, detections, _ = report.source
+    truth, detections, _, matches = report.source
     try:
         details = coco_details(truth, detections)._asdict()
     except ValueError:
         details = dict.fromkeys(("metrics", "classes", "sizes", "curves"))
-    precision, recall = over_confidence(truth, detections, report.iou_threshold)
-    matches = match(truth, detections, report.iou_threshold)
+    precision, recall = over_confidence(truth, detections, matches)
     return {
         "best": best_threshold(truth, detections, matches),
-        "points": lost_points(truth, detections, report.iou_threshold),
+        "points": lost_points(truth, detections, report.iou_threshold, matches),
         **details,
         "precision": precision,
         "recall": recall,
     }
 
 
-def over_confidence(truth, detections, iou_threshold):
+def over_confidence(truth, detections, matches):
     """(precision, recall) at each threshold of `GRID`; precision is None without detections."""
-    matches = match(truth, detections, iou_threshold)
     scores = detections.score[matches.used]
     right = np.sort(scores[matches.truth_of[matches.used] >= 0])
     scores = np.sort(scores)

@@ -8,7 +8,8 @@ So all rows are written into the page with their ranges, and dragging only choos
 import math
 from typing import NamedTuple
 
-from boxloss.evaluation.matching import match
+import numpy as np
+
 from boxloss.evaluation.row import Row
 from boxloss.evaluation.table import all_rows, measure
 from boxloss.report.labels import label_of
@@ -26,14 +27,17 @@ class RowsOfAll(NamedTuple):
     floor: float | None
 
 
-def rows_of_all_thresholds(report):
-    """`RowsOfAll` of a BoxReport; its own rows alone where it does not know all detections."""
+def rows_of_all_thresholds(report, movable=True):
+    """`RowsOfAll` of a BoxReport; its own rows alone where it does not know all detections.
+
+    movable: False where the page has a part of the rows, so that its threshold stays: of others it
+    then needs only those that say why one of its true boxes is missed.
+    """
     if report.source is None or report.score_threshold is None:
         return RowsOfAll(report.rows, [(-math.inf, math.inf)] * len(report.rows), None)
-    truth, detections, loss = report.source
-    matches = match(truth, detections, report.iou_threshold)
-    rows, ranges = all_rows(truth, detections, matches, report.iou_threshold)
-    rows, ranges, floor = _without_the_weakest(rows, ranges)
+    truth, detections, loss, matches = report.source
+    choice = _Choice(None if movable else _boxes_of(report, truth))
+    rows, ranges = all_rows(truth, detections, matches, report.iou_threshold, choice)
     range_of = {_key(row): span for row, span in zip(rows, ranges, strict=True)}
     own = {_key(row) for row in report.rows}
     others = [(row, span) for row, span in zip(rows, ranges, strict=True) if _key(row) not in own]
@@ -43,20 +47,35 @@ def rows_of_all_thresholds(report):
     return RowsOfAll(
         report.rows + [row for row, _ in others],
         [range_of.get(_key(row), always) for row in report.rows] + [span for _, span in others],
-        floor,
+        choice.floor if movable else None,
     )
 
 
-def _without_the_weakest(rows, ranges):
-    """The rows, but of false detections the best `MOST_OTHERS` alone, and the floor."""
-    highs = sorted((high for row, (_, high) in zip(rows, ranges, strict=True) if _false(row)))
-    floor = highs[-MOST_OTHERS - 1] if len(highs) > MOST_OTHERS else -math.inf
-    kept = [
-        (row, span)
-        for row, span in zip(rows, ranges, strict=True)
-        if not _false(row) or span[1] > floor
-    ]
-    return [row for row, _ in kept], [span for _, span in kept], floor
+class _Choice:
+    """Which candidates become rows: of false detections the best `MOST_OTHERS` alone.
+
+    boxes: bool (n,), the true boxes whose rows are wanted, with no row of a false detection; None
+    for all. floor: of thresholds above it every row is there.
+    """
+
+    def __init__(self, boxes):
+        self.boxes, self.floor = boxes, -math.inf
+
+    def __call__(self, candidates):
+        if self.boxes is not None:
+            return [one for one in candidates if one.own and self.boxes[one.true]]
+        highs = sorted(one.high for one in candidates if not one.own)
+        if len(highs) > MOST_OTHERS:
+            self.floor = highs[-MOST_OTHERS - 1]
+        return [one for one in candidates if one.own or one.high > self.floor]
+
+
+def _boxes_of(report, truth):
+    """bool (n,): the boxes of the truth that have a row in the report."""
+    shown = {_box(row) for row in report.rows if not _false(row)}
+    ids = [image["id"] for image in truth.images]
+    keys = zip((ids[i] for i in truth.image.tolist()), truth.annotation_ids, strict=True)
+    return np.fromiter((key in shown for key in keys), bool, len(truth))
 
 
 def _false(row):

@@ -9,8 +9,10 @@ import pathlib
 
 from boxloss.files import output, write_atomically
 from boxloss.report.page.content import as_json, page_content
-from boxloss.report.page.crops import names_of, write_pictures
+from boxloss.report.page.crops import names_of
+from boxloss.report.page.cutting import write_pictures
 from boxloss.report.page.modules import join_modules
+from boxloss.report.page.whole import check_comparable, limited
 
 
 def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
@@ -19,15 +21,20 @@ def write_page(report, folder, title=None, compare=None, worst=None, sort=None):
     report, compare: BoxReport. worst: only that many rows, the largest box errors first, get
     pictures (None: all). sort: key of the column that the page sorts by first. Pictures of
     an earlier page that this one does not have are removed. ValueError where files of somebody else
-    have these names; see `files.output`.
+    have these names; see `files.output`. Of more than `whole.MOST_ROWS` rows the page has the
+    worst, and the numbers of all.
     """
     folder = pathlib.Path(folder)
+    if compare is not None:
+        check_comparable(report, compare)
+    report, whole = limited(report, worst_rows)
     chosen = worst_rows(report.rows, worst)
     with output(folder, ("index.html", *names_of(report, chosen))) as place:
-        pictured, cropped = write_pictures(folder, report, chosen)
+        pictured, cropped = write_pictures(folder, report, chosen, place)
         for below in ("images", "crops"):
             place.sweep(below)
-        content = page_content(report, title or report.title, pictured, cropped, compare, sort)
+        title = title or report.title
+        content = page_content(report, title, pictured, cropped, compare, sort, whole)
         page = assemble(content)
         with write_atomically(folder / "index.html") as temporary:
             # Bytes, because the policy's hashes are of exactly these line ends.

@@ -11,6 +11,7 @@ const MOST_CLASSES = 12; // more columns are too narrow to read
 const MOST_PAIRS = 15;
 
 function countCells() {
+  if (PAGE.whole) return new Map(PAGE.whole.cells);
   const counts = new Map();
   for (const i of rowsThere()) counts.set(cells[i], (counts.get(cells[i]) || 0) + 1);
   return counts;

@@ -18,7 +18,7 @@ import {
 import { $, make, refill } from "./dom.js";
 import { fixed, format, grouped } from "./numbers.js";
 import { drawSides } from "./sides.js";
-import { countKinds, isBiased, rowsThere, sideErrors, summaryOf } from "./statistics.js";
+import { countKinds, isBiased, rowsThere, sideErrorsOf, summaryOfAll } from "./statistics.js";
 import { cutoff, thresholdListeners } from "./thresholds.js";
 import { drawWhere } from "./where.js";
 
@@ -85,7 +85,8 @@ function costWords(kind, counts) {
   }[kind];
   const words = ["The largest loss is ", link(what, boxesOf(kind))];
   if (kind === "bkg" && causes[0] >= 0.4 * count && count) {
-    const labelled = rowsThere((i) => isTrue(i) && touchesBorder(truthOf(i), imageOf(i))).length;
+    const atBorder = (i) => isTrue(i) && touchesBorder(truthOf(i), imageOf(i));
+    const labelled = PAGE.whole?.border ?? rowsThere(atBorder).length;
     const some = labelled ? "where only some objects are labelled" : "where nothing is labelled";
     words.push(
       " — ",
@@ -115,7 +116,7 @@ function missedWords(counts) {
 
 /** The most biased side, or that there is none. */
 function sideWords() {
-  const errors = sideErrors(rowsThere());
+  const errors = sideErrorsOf();
   if (!errors) return [];
   const biased = errors.map((error, side) => ({ ...error, side })).filter(isBiased);
   if (!biased.length) return ["Sides are nearly unbiased."];
@@ -180,7 +181,7 @@ function causeOf(kind, count, causes) {
 // Numbers, labels, next steps ---------------------------------------------------------------------
 
 function drawNumbers() {
-  const { precision, found } = summaryOf(rowsThere());
+  const { precision, found } = summaryOfAll();
   const stat = (value, name) =>
     make("div", { class: "stat" }, strong(value), make("span", { class: "muted", text: name }));
   const stats = ["AP", "AP50", "AP75"]
@@ -195,6 +196,7 @@ function drawNumbers() {
 function suspectedLabels() {
   const counts = new Map();
   if (!PROPOSAL) return [];
+  if (PAGE.whole) return Object.entries(PAGE.whole.suspected).sort((a, b) => b[1] - a[1]);
   for (const i of rowsThere(looksWrong)) {
     const name = PROPOSAL.suspected[i];
     counts.set(name, (counts.get(name) || 0) + 1);
@@ -248,13 +250,24 @@ function drawSteps(counts) {
   refill($("steps"), $("steps"), ...buttons);
 }
 
+/** How many rows are not on the page, and which numbers are about them too. */
+function drawLimit() {
+  $("row-limit").hidden = !PAGE.whole;
+  if (!PAGE.whole) return;
+  const [all, shown] = [PAGE.whole.rows, PAGE.rows.crop.length / 4];
+  $("row-limit").textContent =
+    `The lists have the worst ${grouped(shown)} of ${grouped(all)} rows; ` +
+    `${grouped(all - shown)} are not shown. The Diagnosis counts all of them.`;
+}
+
 /** The line under the title: what the page is about. */
 export function drawSubtitle() {
+  drawLimit();
   if (PAGE.subtitle !== null) {
     $("subtitle").textContent = PAGE.subtitle;
     return;
   }
-  const boxes = rowsThere(isTrue).length;
+  const { boxes } = summaryOfAll();
   const parts = [`${grouped(PAGE.images.length)} images`, `${grouped(boxes)} boxes`];
   parts.push(PAGE.classes.length === 1 ? "1 class" : `${grouped(PAGE.classes.length)} classes`);
   if (cutoff.value !== null) {

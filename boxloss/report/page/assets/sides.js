@@ -4,7 +4,7 @@ import { openBoxes } from "./address.js";
 import { PAGE, SIDES } from "./data.js";
 import { $, make } from "./dom.js";
 import { fixed, grouped } from "./numbers.js";
-import { isBiased, rowsThere, sideErrors } from "./statistics.js";
+import { isBiased, sideErrorsOf } from "./statistics.js";
 
 function classChosen() {
   const value = $("sides-class").value;
@@ -13,8 +13,7 @@ function classChosen() {
 
 export function drawSides() {
   const chosen = classChosen();
-  const rows = rowsThere((i) => chosen === null || PAGE.rows.class[i] === chosen);
-  const errors = sideErrors(rows);
+  const errors = sideErrorsOf(chosen);
   $("sides-box").hidden = !errors;
   if (!errors) {
     $("sides-words").textContent = "Too few boxes are found to say.";

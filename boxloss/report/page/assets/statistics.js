@@ -31,8 +31,27 @@ export function summaryOf(rows) {
   };
 }
 
+/** The same from groups of all rows: [class, size, boxes, found, missed, false, sum of IoUs]. */
+export function summaryOfGroups(groups) {
+  const sum = (place) => groups.reduce((all, group) => all + group[place], 0);
+  const [boxes, found, missed, wrong, iou] = [2, 3, 4, 5, 6].map(sum);
+  return {
+    boxes,
+    found: found / boxes, // NaN of nothing
+    missed,
+    false: wrong,
+    precision: found / (found + wrong),
+    iou: iou / found,
+  };
+}
+
+/** The summary of everything at the present threshold. */
+export const summaryOfAll = () =>
+  PAGE.whole ? summaryOfGroups(PAGE.whole.groups) : summaryOf(rowsThere());
+
 /** kind -> { count, causes: how many of each place in CAUSES }. */
 export function countKinds() {
+  if (PAGE.whole) return PAGE.whole.kinds;
   const counts = KINDS.map(() => ({ count: 0, causes: [0, 0, 0, 0, 0, 0] }));
   for (let i = 0; i < N; i++) {
     if (!here[i]) continue;
@@ -60,6 +79,12 @@ export function sideErrors(rows) {
     const middle = (sorted[(count - 1) >> 1] + sorted[count >> 1]) / 2;
     return { median: middle, low: sorted[step], high: sorted[count - 1 - step], count };
   });
+}
+
+/** The errors of each side of all found boxes, or of one class. */
+export function sideErrorsOf(chosen = null) {
+  if (PAGE.whole) return PAGE.whole.sides[chosen === null ? 0 : chosen + 1];
+  return sideErrors(rowsThere((i) => chosen === null || PAGE.rows.class[i] === chosen));
 }
 
 /** Whether an interval is wholly on one side of 0, and far enough to be worth a word. */

@@ -5,8 +5,8 @@
 // drag only chooses among them and gives what a page built at that threshold would show.
 import { N, PAGE } from "./data.js";
 
-/** Whether the threshold can be moved: the page then knows all detections. */
-export const MOVABLE = PAGE.threshold !== null && PAGE.diagnosis !== null;
+/** Whether the threshold can be moved: the page then knows all detections, and has all rows. */
+export const MOVABLE = PAGE.threshold !== null && PAGE.diagnosis !== null && !PAGE.whole;
 export const cutoff = { value: PAGE.threshold, moved: false };
 export const here = new Uint8Array(N);
 export const thresholdListeners = []; // called when the rows that are there have changed

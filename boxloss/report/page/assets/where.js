@@ -4,7 +4,7 @@ import { openBoxes } from "./address.js";
 import { KINDS, PAGE, SIZES } from "./data.js";
 import { $, make, refill } from "./dom.js";
 import { format, grouped } from "./numbers.js";
-import { rowsThere, summaryOf } from "./statistics.js";
+import { rowsThere, summaryOf, summaryOfGroups } from "./statistics.js";
 
 const FALSE_KINDS = ["loc", "cls", "both", "dupe", "bkg"].map((kind) => KINDS.indexOf(kind));
 const MISSED = [KINDS.indexOf("miss")];
@@ -24,8 +24,9 @@ const order = { key: null, down: false };
 function linesBy(by) {
   const { classes, sizes } = PAGE.diagnosis ?? {};
   const groups = new Map();
-  const codes = (i) => [PAGE.rows.class[i], PAGE.rows.size[i]];
-  for (const i of rowsThere()) {
+  const { whole } = PAGE; // its groups have class and size in front
+  const codes = (i) => (whole ? i : [PAGE.rows.class[i], PAGE.rows.size[i]]);
+  for (const i of whole?.groups ?? rowsThere()) {
     const [c, s] = codes(i);
     const key = by === "class" ? `${c}` : by === "size" ? `${s}` : `${c} ${s}`;
     if (!groups.has(key)) groups.set(key, []);
@@ -40,7 +41,7 @@ function linesBy(by) {
       chosen: { ...(by !== "size" && { classes: [c] }), ...(by !== "class" && { sizes: [s] }) },
       AP50: ap[0]?.AP50[ap[1]] ?? NaN,
       AP: ap[0]?.AP[ap[1]] ?? NaN,
-      ...summaryOf(rows),
+      ...(whole ? summaryOfGroups(rows) : summaryOf(rows)),
     };
   });
 }
