@@ -75,7 +75,7 @@ def test_a_run_is_not_resumed_with_other_arguments_or_data(shapes, tmp_path):
     counts = [sum(map(len, part.records)) for part in (fewer, shapes[0])]
     assert str(error.value) == (
         "`resume` must go on with the data and arguments of the run (epochs, patience, "
-        "evaluate_every, checkpoint_steps, profile, tensorboard, cache, cache_megabytes "
+        "evaluate_every, checkpoint_steps, profile, tensorboard, cache, cache_megabytes, workers "
         "may change). Received: "
         "loss='l1' (before 'ciou'), loss_args={} (before {'alpha_gradient': True}), batch_size=2 "
         f"(before 4), training images=5 (before 8), training boxes={counts[0]} (before {counts[1]})"

@@ -75,6 +75,7 @@ def _training_arguments(group):
     process_flags(group)
     setting(group, "--cache", "where decoded images are kept for the next epoch: ram, disk or none")
     setting(group, "--cache-megabytes", "how much is kept; the other images are decoded again")
+    setting(group, "--workers", "processes of grain that make the batches; 0: threads of this one")
     group.add_argument(
         "--backend",
         choices=BACKENDS,

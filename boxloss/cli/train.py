@@ -89,7 +89,8 @@ def _run_arguments(group):
         "--resume",
         action="store_true",
         help="go on from the last checkpoint in --out; of the other flags --epochs, --patience, "
-        "--evaluate-every, --checkpoint-steps, --profile, --tensorboard and --cache may change",
+        "--evaluate-every, --checkpoint-steps, --profile, --tensorboard, --cache and --workers may "
+        "change",
     )
     setting(
         group, "--checkpoint-steps", "steps between checkpoints within an epoch; 0 makes none there"

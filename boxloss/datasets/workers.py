@@ -71,18 +71,24 @@ class WorkerExamples(Examples):
             self.found.append((position, problem))
 
 
+def installed_grain(workers):
+    """The module grain. Raises ValueError that says how to install it."""
+    try:
+        import grain
+    except ImportError:
+        raise ValueError(
+            '`workers` must be 0 without grain: pip install "boxloss[workers]". '
+            f"Received: workers={workers!r}, no module named grain"
+        ) from None
+    return grain
+
+
 def iterator(batches, steps, first, share, workers):
     """Endless (x uint8, y, problems) from batch `first` of the epoch of `batches` on.
 
     workers: how many processes; 0 makes them in this one. ValueError where grain is missing.
     """
-    try:
-        import grain
-    except ImportError:
-        raise ValueError(
-            "`workers` must be 0 without grain: pip install grain. "
-            f"Received: workers={workers!r}, no module named grain"
-        ) from None
+    grain = installed_grain(workers)
     from absl import flags
 
     # grain reads flags of absl, which refuses them in a program that parses its own arguments.

@@ -18,7 +18,7 @@ RUN_FILES = (
 # Options that decide no weight: a resumed run may be given other ones.
 MAY_CHANGE_ON_RESUME = (
     *("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard"),
-    *("cache", "cache_megabytes"),
+    *("cache", "cache_megabytes", "workers"),
 )
 
 

@@ -61,6 +61,7 @@ class Options:
     devices: int = 1
     cache: str = "ram"
     cache_megabytes: int = 512
+    workers: int = 0
     profile: bool = False
     tensorboard: bool = False
     seed: int = 0
@@ -83,7 +84,14 @@ class Options:
         checks.positive("backbone_rate", self.backbone_rate)
         rule = "0, 2, 4, 8, 16 or 32"
         checks.number("frozen_stride", self.frozen_stride, rule, {0, 2, 4, 8, 16, 32}.__contains__)
-        for name in ("patience", "evaluate_every", "checkpoint_steps", "bins", "frozen_epochs"):
+        for name in (
+            "patience",
+            "evaluate_every",
+            "checkpoint_steps",
+            "bins",
+            "frozen_epochs",
+            "workers",
+        ):
             checks.non_negative(name, getattr(self, name))
         rule = "a whole number from 0 to 2**32 - 1"
         checks.number("seed", self.seed, rule, lambda x: 0 <= x < 2**32 and x == int(x))

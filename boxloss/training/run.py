@@ -8,6 +8,7 @@ import tempfile
 import keras
 
 from boxloss import datasets, evaluation
+from boxloss.datasets.workers import installed_grain
 from boxloss.detector import Detector, load_detector, start_from_pretrained
 from boxloss.files import output, read_object, write_json
 from boxloss.losses import mining
@@ -26,7 +27,7 @@ from boxloss.training.folder import (
 )
 from boxloss.training.model import TrainingModel
 from boxloss.training.optimizer import FlatAdam, ReplicatedAdam
-from boxloss.training.parts import EvenBatches, RemainingBatches
+from boxloss.training.parts import EvenBatches, RemainingBatches, WorkerBatches
 from boxloss.training.progress import Progress
 from boxloss.training.readable import results_of
 from boxloss.training.transfer import describe, slow_backbone
@@ -61,6 +62,8 @@ def train(
     """
     clock = clock or Clock()
     out = pathlib.Path(out)
+    if options.workers:
+        installed_grain(options.workers)  # before anything is written
     first = processes.is_first()
     # The lock of the folder is taken before anything is looked at: two runs that write to one
     # folder would leave a checkpoint of one with the histories of the other.
@@ -203,12 +206,14 @@ def fit(model, batches, progress, options, verbose):
         # `fit` fixes the length of an epoch once: the rest of a broken one is a `fit` of its own.
         if progress.position["step"]:
             rest = _shared(batches, progress.position["step"], options.devices)
-            model.fit(rest, initial_epoch=first, epochs=first + 1, **common)
+            with _made_ahead(rest, options.workers) as made:
+                model.fit(made, initial_epoch=first, epochs=first + 1, **common)
             first += 1
             batches.epoch = first
         if first < options.epochs and not model.stop_training:
             whole = _shared(batches, 0, options.devices)
-            model.fit(whole, initial_epoch=first, epochs=options.epochs, **common)
+            with _made_ahead(whole, options.workers) as made:
+                model.fit(made, initial_epoch=first, epochs=options.epochs, **common)
     finally:
         progress.release()
 
@@ -218,6 +223,11 @@ def _shared(batches, first, count):
     if count > 1:
         return EvenBatches(batches, first, count, processes.index(), processes.count())
     return RemainingBatches(batches, first) if first else batches
+
+
+def _made_ahead(batches, workers):
+    """A context of the same batches, made by worker processes where there are any."""
+    return WorkerBatches(batches, workers) if workers else contextlib.nullcontext(batches)
 
 
 def finish(model, out, validation_set, options, progress, batches):
