@@ -102,6 +102,19 @@ def test_nothing_is_written_or_removed_through_a_link(tmp_path, place):
     assert content(target) == {"0.jpg": b"theirs"}
 
 
+def test_a_folder_that_becomes_a_link_while_it_is_written_is_seen(tmp_path):
+    target, out = tmp_path / "target", tmp_path / "out"
+    for folder in (target, out / "crops"):
+        folder.mkdir(parents=True)
+    with files.output(out):
+        write(out / "crops" / "0.jpg", "ours")
+        (out / "crops").rename(tmp_path / "moved")
+        (out / "crops").symlink_to(target)
+        with pytest.raises(ValueError, match="must not lead out of itself by a link"):
+            write(out / "crops" / "1.jpg", "ours")
+    assert content(target) == {}
+
+
 def test_a_folder_that_is_a_link_itself_is_written(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")

@@ -49,3 +49,12 @@ def test_the_line_is_erased_when_the_work_is_interrupted(clock, monkeypatch):
 def test_where_nobody_looks_nothing_is_written(clock, capsys):
     assert list(files.tracked(range(300), "folds")) == list(range(300))
     assert capsys.readouterr().err == ""
+
+
+def test_a_first_item_that_takes_long_needs_no_estimate(monkeypatch):
+    seconds = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(seconds)))
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    assert list(files.tracked("abc", "folds")) == ["a", "b", "c"]
+    assert screen.getvalue().startswith("\rfolds 1/3, about 40 seconds left")

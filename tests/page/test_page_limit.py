@@ -63,6 +63,9 @@ def test_the_numbers_are_those_of_all_rows(report, tmp_path):
     assert counted == by_class
     right = [row for row in table if row["kind"] == "ok"]
     assert sum(group[3] for group in found["groups"]) == len(right)
+    assert sum(group[4] for group in found["groups"]) == kinds["miss"]
+    wrong = [row for row in table if row["kind"] != "ok" and row["score"] is not None]
+    assert sum(group[5] for group in found["groups"]) == len(wrong)
     wanted = sum(row["iou"] for row in right)
     assert sum(group[6] for group in found["groups"]) == pytest.approx(wanted)
     shares = [100 * row["error_y2"] / (row["truth_y2"] - row["truth_y1"]) for row in right]
