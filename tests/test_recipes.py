@@ -157,9 +157,9 @@ def test_slices_come_back_as_boxes_of_the_whole_image(monkeypatch, tmp_path):
 
 
 def test_batches_have_the_keys_and_units_that_keras_hub_reads(monkeypatch):
-    batches = recipe("keras_hub_retinanet", monkeypatch)["ForKerasHub"]
+    batches = recipe("keras_hub_retinanet", monkeypatch)["for_keras_hub"]
     sample = datasets.load(SAMPLE / "images", SAMPLE / "annotations.json")
-    images, truth = batches(sample, 4, 128)[0]
+    images, truth = next(batches(sample, 4, 128).as_numpy_iterator())
     assert set(truth) == {"boxes", "labels"} and images.shape == (4, 128, 128, 3)
     assert images.max() > 1.5  # 0 to 255
     real = (truth["boxes"] != -1).any(axis=-1)
@@ -178,7 +178,7 @@ def test_a_retinanet_is_fine_tuned(monkeypatch):
 
     made = recipe("keras_hub_retinanet", monkeypatch)
     sample = datasets.load(SAMPLE / "images", SAMPLE / "annotations.json")
-    batches = made["ForKerasHub"](sample, 8, 64)
+    batches = made["for_keras_hub"](sample, 8, 64)
     history = made["fine_tune"](retinanet(num_classes=3), batches, "giou", 3, 1e-3)
     assert history["bbox_regression_loss"][-1] < history["bbox_regression_loss"][0]
 

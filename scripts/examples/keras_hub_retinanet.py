@@ -21,22 +21,28 @@ def fine_tune(detector, batches, loss="ciou", epochs=10, rate=1e-4):
     return detector.fit(batches, epochs=epochs, verbose=2).history
 
 
-class ForKerasHub(keras.utils.PyDataset):
-    """Our batches with the two keys that KerasHub's RetinaNet reads, boxes as xyxy in pixels."""
+def for_keras_hub(dataset, batch_size, image_size):
+    """Our batches as a tf.data.Dataset, which is all that KerasHub's `fit` reads beside arrays.
 
-    def __init__(self, dataset, batch_size, image_size):
-        super().__init__()
-        self.batches = boxloss.datasets.Batches(dataset, batch_size, image_size, shuffle=True)
+    Images (B, S, S, 3) in 0 to 255, and a dict of boxes, xyxy in pixels, and labels; -1 is padding.
+    """
+    import tensorflow as tf
 
-    def __len__(self):
-        return len(self.batches)
+    batches = boxloss.datasets.Batches(dataset, batch_size, image_size, shuffle=True)
 
-    def __getitem__(self, index):
-        images, truth = self.batches[index]
-        return images, {"boxes": truth["boxes"], "labels": truth["labels"]}
+    def epoch():
+        for index in range(len(batches)):
+            images, truth = batches[index]
+            yield images, {"boxes": truth["boxes"], "labels": truth["labels"]}
+        batches.on_epoch_end()
 
-    def on_epoch_end(self):
-        self.batches.on_epoch_end()
+    boxes = tf.TensorSpec((None, None, 4)), tf.TensorSpec((None, None), "int32")
+    signature = (
+        tf.TensorSpec((None, image_size, image_size, 3)),
+        dict(zip(("boxes", "labels"), boxes, strict=True)),
+    )
+    data = tf.data.Dataset.from_generator(epoch, output_signature=signature)
+    return data.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
 
 def main(preset, images, labels, image_size=512):
@@ -46,7 +52,7 @@ def main(preset, images, labels, image_size=512):
     detector = keras_hub.models.RetinaNetObjectDetector.from_preset(
         preset, num_classes=len(dataset.class_names), bounding_box_format="xyxy"
     )
-    fine_tune(detector, ForKerasHub(dataset, 4, image_size))
+    fine_tune(detector, for_keras_hub(dataset, 4, image_size))
     detector.save("retinanet.keras")
 
 
