@@ -167,7 +167,7 @@ def test_detections_that_are_not_paired_are_counted(folder, capsys):
     printed, stderr, page = run(folder, capsys, "--detections", str(folder / "found.json"))
     assert printed["pairing"]["images_by"] == "stem"
     assert printed["pairing"]["of_unknown_classes"] == 1
-    assert "1 detections of unknown classes" in stderr and "1 detections of unknown classes" in page
+    assert "1 detection of unknown classes" in stderr and "1 detection of unknown classes" in page
 
 
 def test_a_thousand_classes_are_listed_to_a_limit():

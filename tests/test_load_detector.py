@@ -92,6 +92,13 @@ def test_a_tampered_config_is_one_line(saved, tmp_path, change, reason):
     assert reason in str(error.value)
 
 
+@pytest.mark.parametrize("other", [{"class_name": "Layer"}, {"module": "theirs.boxloss"}])
+def test_a_detector_is_our_class_in_our_module(saved, tmp_path, other):
+    path = altered(saved, tmp_path / "a.keras", lambda config: config | other)
+    with pytest.raises(ValueError, match="model must be a boxloss Detector"):
+        load_detector(path)
+
+
 def test_weights_in_another_form_are_not_read(saved, tmp_path):
     path = altered(saved, tmp_path / "a.keras", lambda config: config, ["model.weights.h5"])
     with pytest.raises(ValueError, match="a file without model.weights.h5"):

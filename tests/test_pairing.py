@@ -271,8 +271,8 @@ def test_the_report_says_what_was_paired_and_what_was_not(tmp_path):
     }
     assert report.dropped == {"images": 0, "boxes": 0, "detections": 2}
     stderr = "\n".join(report.told)
-    assert "1 detections of unknown images (first: image_id=99, file_name='99.png'" in stderr
-    assert "1 detections of unknown classes" in stderr and "category_id=9" in stderr
+    assert "1 detection of unknown images (first: image_id=99, file_name='99.png'" in stderr
+    assert "1 detection of unknown classes" in stderr and "category_id=9" in stderr
     assert "1 of 6 images have no detection (first: img_a.png)" in stderr
 
 
@@ -395,8 +395,8 @@ def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
     assert printed["pairing"]["images_without_detections"] == 1
     for words in (
         "2.txt: line 4 must have a known category. Received: category=7",
-        "1 detections of unknown images (first: image_id=99",
-        "1 detections of unknown classes (first:",
+        "1 detection of unknown images (first: image_id=99",
+        "1 detection of unknown classes (first:",
         "1 of 6 images have no detection (first: img_a.png)",
     ):
         assert words in stderr

@@ -445,7 +445,7 @@ def test_what_is_left_out_is_counted_and_listed(tmp_path, capsys):
     # The image that is gone takes a box and a detection with it.
     wanted = {"images": 1, "boxes": 2, "detections": 2}
     assert json.loads(printed.out)["dropped"] == wanted
-    assert "dropped: 1 images, 2 boxes, 2 detections" in printed.err
+    assert "dropped: 1 image, 2 boxes, 2 detections" in printed.err
     assert "sub;rm -rf.png" in printed.err and "annotation 14" in printed.err
     assert page_data(tmp_path / "page" / "index.html")["dropped"] == wanted
 

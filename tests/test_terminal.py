@@ -26,7 +26,7 @@ OURS = [
     r"the highest score is [\d.e-]+: --score-threshold [\d.e-]+ shows more",
     r"\d+ rows in [\d.]+ s: open \S+",
     r"\d+ boxes, \d+ of them or of places without one look wrong; .*",
-    r"\d+ detections, images paired by .*",
+    r"\d+ detections?, images paired by .*",
     r"\w+ +\[[#.]{30}\] \d+/\d+ +[\d.]+ s",
     r"wrote \S+(; largest difference [\d.e+-]+)?",
     r"boxloss [\d.]+, Python [\d.]+, \S+",

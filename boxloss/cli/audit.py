@@ -203,7 +203,7 @@ def apply_marks(args):
             edits, args.truth, args.images, args.out, args.voc_one_based, args.overwrite
         )
     lost = len(done["not_found"])
-    lines = [f"{counted(len(done['changes']), 'label', 'labels')} changed: {done['labels']}"]
+    lines = [f"{counted(len(done['changes']), 'labels')} changed: {done['labels']}"]
     lines += [f"marks of labels that are not there (any more): {lost}"] if lost else []
     lines += [f"marks without a proposal: {len(skipped)}", *skipped[:MOST_NAMED]] if skipped else []
     print("\n".join(lines), file=sys.stderr)

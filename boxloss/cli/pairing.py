@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 from boxloss.evaluation.pairing import CLASSES_BY, IMAGES_BY
+from boxloss.files import counted
 
 TRUTH_HELP = "the true boxes: COCO JSON; a VOC or YOLO folder, or data.yaml"
 DETECTIONS_HELP = (
@@ -66,6 +67,6 @@ def show_pairing(pairing, problems, dropped):
     lines = [f"  {problem}" for problem in problems[:20]]
     if len(problems) > 20:
         lines.append(f"  and {len(problems) - 20} more")
-    counts = ", ".join(f"{count} {what}" for what, count in dropped.items() if count)
+    counts = ", ".join(counted(count, what) for what, count in dropped.items() if count)
     lines += [*pairing, *([f"dropped: {counts}"] if counts else [])]
     print("\n".join(lines), file=sys.stderr)

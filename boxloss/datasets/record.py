@@ -133,25 +133,20 @@ class DataSet:
         if len(self.class_names) > 12:
             classes += f", and {len(self.class_names) - 12} more"
         line = (
-            f"{counted(count['images'], 'image', 'images')} "
+            f"{counted(count['images'], 'images')} "
             f"({count['images_without_boxes']} without boxes), "
-            f"{counted(count['boxes'], 'box', 'boxes')}, "
-            f"{counted(len(self.class_names), 'class', 'classes')}: {classes}"
+            f"{counted(count['boxes'], 'boxes')}, "
+            f"{counted(len(self.class_names), 'classes')}: {classes}"
         )
-        box, image, link = (
-            ("box", "boxes"),
-            ("image", "images"),
-            ("symbolic link", "symbolic links"),
-        )
-        for key, words, what in (
-            ("ignored_boxes", box, "ignored"),
-            ("dropped_images", image, "dropped"),
-            ("dropped_boxes", box, "dropped"),
-            ("clipped_boxes", box, "clipped"),
-            ("refused_links", link, "refused (--follow-links allows them)"),
+        for key, things, what in (
+            ("ignored_boxes", "boxes", "ignored"),
+            ("dropped_images", "images", "dropped"),
+            ("dropped_boxes", "boxes", "dropped"),
+            ("clipped_boxes", "boxes", "clipped"),
+            ("refused_links", "symbolic links", "refused (--follow-links allows them)"),
         ):
             if count[key]:
-                line += f"; {counted(count[key], *words)} {what}"
+                line += f"; {counted(count[key], things)} {what}"
         return line
 
     def to_coco(self) -> dict[str, Any]:

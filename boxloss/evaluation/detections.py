@@ -10,6 +10,7 @@ import numpy as np
 from boxloss.evaluation.pairing import Reading, pair_classes, pair_images, pixels
 from boxloss.evaluation.truth import Truth, corners, fail
 from boxloss.evaluation.unpaired import Unpaired
+from boxloss.files import counted
 from boxloss.types import Entry, PathLike
 
 LEAST_PAIRED = 0.5
@@ -91,13 +92,13 @@ class Detections:
         """Lines for people: how it was paired, and what could not be."""
         base = {"0": "class list from 0", "1": "class list from 1"}
         lines = [
-            f"{len(self)} detections, images paired by {self.images_by}, "
+            f"{counted(len(self), 'detections')}, images paired by {self.images_by}, "
             f"classes by {base.get(self.classes_by, self.classes_by)}"
         ]
         for key, what in (("images", "unknown images"), ("categories", "unknown classes")):
             if self.unknown[key]:
                 lines.append(
-                    f"dropped: {self.unknown[key]} detections of {what} "
+                    f"dropped: {counted(self.unknown[key], 'detections')} of {what} "
                     f"(first: {self.examples[key]})"
                 )
         if self.unseen:

@@ -9,9 +9,10 @@ def one_line(text):
     return text if text.isprintable() else repr(text)
 
 
-def counted(count, one, several):
-    """`count` with its word: 1 box, 2 boxes."""
-    return f"{count} {one if count == 1 else several}"
+def counted(count, things):
+    """`count` with its word, which is given for several: 1 box, 2 boxes."""
+    one = things[: -len("es")] if things in ("boxes", "classes") else things[: -len("s")]
+    return f"{count} {one if count == 1 else things}"
 
 
 def shortened(text):

@@ -10,7 +10,7 @@ import numpy as np
 from boxloss.datasets import read_image
 from boxloss.datasets.images import opencv
 from boxloss.evaluation.row import SIZES
-from boxloss.files import one_line, write_atomically
+from boxloss.files import counted, one_line, write_atomically
 from boxloss.report.check import charts
 from boxloss.report.drawing import Canvas, class_colour
 from boxloss.report.pictures import spread
@@ -73,10 +73,11 @@ def _text(text):
 
 
 def _body(dataset, summary, told):
-    dropped = [f"{count} {what} dropped" for what, count in summary["dropped"].items() if count]
-    dropped += [f"{summary['clipped']} boxes clipped"] if summary["clipped"] else []
+    dropped = [f"{counted(n, what)} dropped" for what, n in summary["dropped"].items() if n]
+    dropped += [f"{counted(summary['clipped'], 'boxes')} clipped"] if summary["clipped"] else []
     head = (
-        f"{summary['images']} images, {summary['boxes']} boxes, {len(summary['classes'])} classes"
+        f"{counted(summary['images'], 'images')}, {counted(summary['boxes'], 'boxes')}, "
+        f"{counted(len(summary['classes']), 'classes')}"
     )
     parts = [f"<h1>{_text(dataset.root)}</h1><p>{head}</p>"]
     parts += [f"<p>{', '.join(dropped)}</p>" if dropped else "<p>Nothing was dropped.</p>"]
