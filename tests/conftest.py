@@ -21,7 +21,7 @@ if os.environ.get("KERAS_BACKEND") == "jax":
 
 
 class _FailuresAtOnce:
-    """Names a failure when it happens: a run that is stopped by its time still tells."""
+    """Names a failure when it happens: a run that is stopped by its time has reported it."""
 
     def __init__(self, terminal):
         self.terminal = terminal

@@ -18,7 +18,7 @@ MODULES = (
 
 
 def arguments(value):
-    """The argument names of a function or class; None where Python cannot tell them."""
+    """The argument names of a function or class; None where Python does not know them."""
     try:
         return list(inspect.signature(value).parameters)
     except (TypeError, ValueError):

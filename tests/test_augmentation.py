@@ -65,7 +65,7 @@ def check_boxes(image, boxes, labels, least):
 def test_boxes_stay_around_their_pixels(settings):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        # Mosaics: one colour a picture, so that colours tell the pictures apart.
+        # Mosaics: one colour per picture, which shows what came from where.
         each = [[i] for i in range(4)] if settings.mosaic else [range(6)]
         pictures = []
         for labels in each:

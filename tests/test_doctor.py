@@ -1,4 +1,4 @@
-"""`boxloss doctor`: it tells what is there, and works where nearly nothing is."""
+"""`boxloss doctor`: it reports what is there, and works where nearly nothing is."""
 
 import json
 import subprocess

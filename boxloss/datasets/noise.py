@@ -10,7 +10,7 @@ Kinds, as lists of real label errors name them:
     swap       another class
     missing    the box is deleted
     spurious   a box is added where no box is: the size and class of another box of the set
-    duplicate  a box is added almost upon another: same class, each edge within 5 % of the size
+    duplicate  a box is added almost on top of another: same class, each edge within 5 % of the size
 
 and the four kinds of Schubert et al. 2024 ("Identifying Label Errors in Object Detection Datasets
 by Loss Inspection", arXiv:2303.06999), `LOSS_INSPECTION_KINDS`:
@@ -19,7 +19,7 @@ by Loss Inspection", arXiv:2303.06999), `LOSS_INSPECTION_KINDS`:
     flip          as swap
     shift_normal  centre and size are drawn from normal distributions around the box, of standard
                   deviation 15 % of its sides, until the IoU with the box is in [0.4, 0.7)
-    spawn         as spurious, but anywhere in an image, also upon other boxes
+    spawn         as spurious, but anywhere in an image, also on other boxes
 
 Boxes are cut at the border of their image where its size is known. The set that is given stays as
 it is. Only boxes that count (no crowd, not ignored, wider and higher than 0) are altered.

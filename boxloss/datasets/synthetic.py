@@ -2,8 +2,8 @@
 
 A box is tight around all pixels of its shape, those hidden behind a later shape included (amodal,
 as people draw boxes around partly hidden things): x1 and y1 are the first column and row of the
-shape, x2 and y2 one past the last, so that x2 - x1 is its width in pixels. Shapes lie wholly inside
-the picture, and at least half of each stays visible.
+shape, x2 and y2 one past the last, so that x2 - x1 is its width in pixels. Shapes lie inside the
+picture, and at least half of each stays visible.
 
 Picture i of seed k depends on (k, i) and the other arguments alone, not on how many are made.
 """

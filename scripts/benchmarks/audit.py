@@ -168,7 +168,7 @@ def line(row):
 
 
 def page(result):
-    """The cells as Markdown tables, one a set, rate and unit."""
+    """The cells as Markdown tables, one per set, rate and unit."""
     lines = []
     for name, entry in result["sets"].items():
         lines += [
