@@ -87,7 +87,7 @@ class Compiled:
             # In someone's graph: a cluster of its own, where at most the number of images is
             # unknown, as in fit. It takes few values: XLA compiles for each.
             known = all(x.shape.rank is not None and None not in x.shape[1:] for x in present)
-            return self.function(*tensors) if ops.in_xla() or not known else self._xla(tensors)
+            return self.function(*tensors) if tapes.in_xla() or not known else self._xla(tensors)
         # The derivatives of the programs below are written by hand, and only backwards.
         if tapes.push_forward(present):
             return self.function(*tensors)  # no program here has a forward derivative

@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 
+from boxloss.tensors import tapes
+
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
 _ops: Any  # the library of operations
@@ -202,22 +204,12 @@ def compiles_to_one_loop(x):
     if dtype_name(x) != "float32":
         return False
     if backend() == "tensorflow":
-        return in_xla()
+        return tapes.in_xla()
     if backend() == "jax":
         import jax
 
         return isinstance(x, jax.core.Tracer)
     return False
-
-
-def in_xla():
-    """Whether TensorFlow is building a graph that XLA will compile."""
-    import tensorflow as tf
-    from tensorflow.python.ops import control_flow_util
-
-    if tf.executing_eagerly():
-        return False
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def bits(x, dtype=None):

@@ -1,16 +1,31 @@
-"""What TensorFlow knows about the derivatives that somebody will ask for.
+"""What TensorFlow knows about the code around a call: who compiles it, who asks for derivatives.
 
-Beside `ops.in_xla`, this is the only import from `tensorflow.python`: TensorFlow has no public way
-to ask. boxloss must know before a call which gradients are wanted: a program that gives value and
-gradient at once takes twice the time of one that gives the value, and a program with a gradient of
-its own would be recorded, with all of its intermediates, by every tape that is open.
+The only import from `tensorflow.python` is here: TensorFlow has no public way to ask. boxloss must
+know before a call which gradients are wanted: a program that gives value and gradient at once takes
+twice the time of one that gives the value, and a program with a gradient of its own would be
+recorded, with all of its intermediates, by every tape that is open. And in a graph that XLA
+compiles a formula is written in another way (`formulas`).
 """
 
 
-def _record():
-    from tensorflow.python.eager import record
+def _internals():
+    from tensorflow import python
 
-    return record
+    return python
+
+
+def _record():
+    return _internals().eager.record
+
+
+def in_xla():
+    """Whether TensorFlow is building a graph that XLA will compile."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    of_graph = _internals().ops.control_flow_util.GraphOrParentsInXlaContext
+    return of_graph(tf.compat.v1.get_default_graph())
 
 
 def watch(tensors):
