@@ -387,7 +387,8 @@ def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
     results.append(results[0] | {"category_id": 9})
     yaml, path = scene.yolo(), scene.write(results)
     (tmp_path / "labels" / "2.txt").open("a").write("7 .5 .5 .1 .1\n")
-    assert command(name, scene, "--truth", yaml, "--detections", path) == 0
+    worst = [] if name == "audit" else ["--worst", "2"]
+    assert command(name, scene, "--truth", yaml, "--detections", path, *worst) == 0
     printed, stderr = capsys.readouterr()
     printed = json.loads(printed)
     assert printed["dropped"] == {"images": 0, "boxes": 1, "detections": 2}
@@ -402,6 +403,7 @@ def test_every_command_says_what_it_left_out(name, tmp_path, capsys):
         assert words in stderr
     if name == "evaluate":
         assert 0.7 < printed["AP"] < 1 and (tmp_path / name / "boxes.csv").is_file()
+        assert len(list((tmp_path / name / "explorer" / "crops").iterdir())) == 2
     if name == "audit":
         assert printed["images_not_audited"] == 1
 

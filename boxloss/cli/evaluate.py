@@ -39,6 +39,7 @@ def add_arguments(parser):
     format_flag(parser)
     parser.add_argument("--model", default="model.keras", help="in RUN (default: %(default)s)")
     loss_flag(parser, help="that measures the boxes (default: the run's)")
+    parser.add_argument("--worst", type=int, help="pictures for this many of the worst rows only")
     tile_flags(parser)
     out_flags(parser, "folder for what is written (default: RUN/evaluation)", required=False)
     parser.add_argument("--strict", action="store_true", help="stop at the first broken item")
@@ -103,7 +104,7 @@ def _evaluate_results(args):
         "pairing": report.pairing,
         "beyond_coco_limit": evaluation.crowded(opened.truth),
     }
-    page = report.to_html(args.out / "explorer")
+    page = report.to_html(args.out / "explorer", worst=args.worst)
     report.to_csv(args.out / "boxes.csv")
     write_json(args.out / "metrics.json", metrics)
     show_classes(metrics)
@@ -122,14 +123,14 @@ def evaluate_run(args):
     out = args.out or inside_run(args.run, "evaluation")
     with open_out(args, FILES, out):
         metrics = measure_run(args, model, out, tiling)
-        return _with_page(metrics, out)
+        return _with_page(metrics, out, args.worst)
 
 
-def _with_page(metrics, out):
+def _with_page(metrics, out, worst):
     from boxloss.cli.train import write_explorer
 
     show_classes(metrics)
-    print(f"next: open {write_explorer(out)}", file=sys.stderr)
+    print(f"next: open {write_explorer(out, worst=worst)}", file=sys.stderr)
     return metrics
 
 

@@ -291,8 +291,8 @@ def _train(args, train_set, validation_set, options, clock, beside=False):
         raise SystemExit(130) from None
 
 
-def write_explorer(out, images=None):
+def write_explorer(out, images=None, worst=None):
     """The page of the run; its path."""
     from boxloss.report import BoxReport
 
-    return BoxReport.from_run(out, images=images).to_html(out / "explorer")
+    return BoxReport.from_run(out, images=images).to_html(out / "explorer", worst=worst)

@@ -48,7 +48,7 @@ def add_arguments(parser):
         "--worst",
         default=2000,
         type=int,
-        help="rows of explore with pictures (default: %(default)s)",
+        help="rows of a page with pictures (default: %(default)s)",
     )
     parser.add_argument("--folder", type=pathlib.Path, help="keep the data set and pages here")
 
@@ -139,7 +139,7 @@ def command_of(name, root, worst):
         *(sys.executable, "-m", "boxloss", name, *data, *out),
         *([] if name == "check" else ["--detections", found]),
         *(["--headers-only"] if name == "check" else []),
-        *(["--worst", str(worst)] if name == "explore" else []),
+        *(["--worst", str(worst)] if name in ("explore", "evaluate") else []),
     ]
 
 
