@@ -14,7 +14,9 @@ import pytest
 from boxloss.datasets import synthetic
 from boxloss.training import checkpoint
 
-KILLS = 10
+# Each begins a process anew, which takes longer than what it trains. Equal bits are the sharper
+# claim; without --deterministic it is only that a resumed run is about as good.
+KILLS = {"deterministic": 5, "free": 2}
 
 
 def command_of(folder, out, flags):
@@ -29,11 +31,11 @@ def stamp(path):
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-def killed_run(command, out, seed):
-    """Kill the command KILLS times, each time at a random moment after a new checkpoint."""
+def killed_run(command, out, seed, most):
+    """Kill the command `most` times, each time at a random moment after a new checkpoint."""
     draw = random.Random(seed)
     path, kills = out / "checkpoint.npz", 0
-    while kills < KILLS:
+    while kills < most:
         before = stamp(path)
         resume = ["--resume"] if before else []
         with subprocess.Popen([*map(str, command), *resume], stderr=subprocess.PIPE) as process:
@@ -52,22 +54,23 @@ def killed_run(command, out, seed):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow(250)
-@pytest.mark.parametrize("deterministic", [True, False], ids=["deterministic", "free"])
-def test_ten_kills_change_nothing(tmp_path, deterministic):
+@pytest.mark.slow(150)
+@pytest.mark.parametrize("kind", KILLS)
+def test_kills_change_nothing(tmp_path, kind):
     synthetic.write(tmp_path / "shapes", 200, seed=5, image_size=96)
     flags = ["--size=nano", "--bins=0"]
     flags += ["--image-size", "96", "--epochs", "16", "--evaluate-every", "8"]
-    flags += ["--checkpoint-steps", "3", *(["--deterministic"] if deterministic else [])]
+    flags += ["--checkpoint-steps", "3", *(["--deterministic"] if kind == "deterministic" else [])]
     straight = tmp_path / "straight"
     command = command_of(tmp_path / "shapes", straight, flags)
     done = subprocess.run([*map(str, command)], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     expected = json.loads(done.stdout)
     killed = tmp_path / "killed"
-    found = killed_run(command_of(tmp_path / "shapes", killed, flags), killed, seed=7)
+    command = command_of(tmp_path / "shapes", killed, flags)
+    found = killed_run(command, killed, seed=7, most=KILLS[kind])
     assert expected["AP50"] > 0.2  # or two untrained detectors would be equal
-    if not deterministic:
+    if kind == "free":
         assert abs(found["AP50"] - expected["AP50"]) <= 0.02
         return
     assert found["AP"] == expected["AP"]
