@@ -70,6 +70,28 @@ def test_roots_of_one_loop_are_exact_enough():
     assert value[-2] > 1.8e19 and 0 <= slope[-2] < 1e-19 and np.isnan(value[-1])
 
 
+def test_softplus_of_one_loop_is_exact_enough():
+    x = np.concatenate([np.logspace(-30, 1.93, 2000), np.linspace(-3, 3, 2001)])
+    x = np.concatenate([-x, x, [0, 1e30, -1e30]]).astype("float32")
+
+    def softplus(x):
+        return ops.softplus(x)
+
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        softplus = tf.function(softplus, jit_compile=True)
+    else:
+        import jax
+
+        softplus = jax.jit(softplus)
+    value, slope = value_and_gradient(softplus, x)
+    exact = x.astype("float64")
+    np.testing.assert_allclose(value, np.logaddexp(0, exact), rtol=4e-7, atol=2e-38)
+    sigmoid = np.exp(-np.logaddexp(0, -exact))
+    np.testing.assert_allclose(slope, sigmoid, rtol=4e-7, atol=2e-38)
+
+
 @pytest.mark.parametrize("name", ["one_minus_exp", "exp_of_minus"])
 def test_exponentials_of_one_loop_are_exact_enough(name):
     x = np.concatenate([np.logspace(-30, 1.9, 2000), [0, 0.34657, 0.34658, 1.0397, 1e30, np.inf]])
