@@ -208,6 +208,7 @@ USES = {
     ),
     "tensorboard": ("", ["-m", "tensorboard.main", "--version"], "ends"),
     "benchmark": ("", ["-c", "import cleanlab.object_detection, matplotlib.figure"], "newest"),
+    "workers": ("", ["-c", "import grain; import boxloss.datasets.workers"], "newest"),
     "docs": ("", ["-c", "import latex2mathml.converter, zensical"], "newest"),
     "dev": ("jax", ["-m", "pytest", "-q", ROOT / "tests" / "test_release.py"], "newest"),
 }
