@@ -298,6 +298,11 @@ class TensorLoss(keras.losses.Loss):
 
     def _compiled(self, wanted, static):
         """The function of tensors for one outcome, and the names of the terms once it has run."""
+        if ops.traced_by_torch():
+            # torch.compile would hold on to the entries of all losses in the table, and fail where
+            # one of them is gone before it has ended. It compiles by itself, so none is wanted.
+            names = []
+            return _plain_levels_of(lambda: self, wanted, static, names), names
         functions = _COMPILED.setdefault(self, {})
         if (wanted, static) not in functions:
             names = []
@@ -412,7 +417,7 @@ class TensorLoss(keras.losses.Loss):
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def _levels_of(reference, wanted, static, names):
+def _plain_levels_of(reference, wanted, static, names):
     def levels(y_true, y_pred, sample_weight, mask, image_shape):
         loss = reference()
         image_shape = image_shape if static is None else static
@@ -422,7 +427,11 @@ def _levels_of(reference, wanted, static, names):
         names[:] = tensors.terms
         return (*tensors[:-1], tuple(tensors.terms.values()))
 
-    loss = reference()
+    return levels
+
+
+def _levels_of(reference, wanted, static, names):
+    levels, loss = _plain_levels_of(reference, wanted, static, names), reference()
     is_scalar = wanted == "loss" and loss._reduction_name != "none"
     return Compiled(levels, is_scalar) if loss.is_pure else levels
 

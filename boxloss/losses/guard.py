@@ -65,6 +65,8 @@ def look_at_labels(loss, labels, background, mask=None):
 
 def _may_look(loss, *tensors):
     """True at the first calls with real numbers."""
+    if ops.traced_by_torch():  # which cannot follow what is below, see `TensorLoss._compiled`
+        return False
     seen = _LOOKED.setdefault(loss, [0, set()])
     if seen[0] >= CALLS_LOOKED_AT or not all(map(_is_eager, tensors)):
         return False
@@ -94,8 +96,6 @@ def _is_eager(x):
         return not isinstance(x, jax.core.Tracer)
     import torch
 
-    if torch.compiler.is_compiling():  # first: a compiler cannot follow the question below
-        return False
     # Inside a torch.func transform a tensor has no numbers of its own.
     wrapped = isinstance(x, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(x)
     return not wrapped

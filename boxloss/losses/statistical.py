@@ -38,7 +38,7 @@ _WARNED: weakref.WeakSet = weakref.WeakSet()
 
 
 def _warn_once(loss, message, stacklevel=3):
-    if loss not in _WARNED:
+    if not ops.traced_by_torch() and loss not in _WARNED:
         _WARNED.add(loss)
         warnings.warn(message, stacklevel=stacklevel)
 

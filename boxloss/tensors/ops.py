@@ -43,6 +43,15 @@ def __getattr__(name):
     return operation
 
 
+def traced_by_torch():
+    """Whether someone's torch.compile is following the code that is being run."""
+    if backend() != "torch":
+        return False
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
 def dtype_name(x):
     """The dtype of a tensor or array as a string, "float32" and the like."""
     dtype = getattr(x, "dtype", None)
