@@ -55,6 +55,10 @@ def zeros(*shape):
             "`beta` must be a number of at least 0. Received: beta=nan",
         ),
         (
+            lambda: functional.smooth_l1_loss(zeros(3, 4), zeros(3, 4), beta=10**400),
+            f"`beta` must be a number of at least 0. Received: beta={10**400}",
+        ),
+        (
             lambda: make("iou", mode="ln"),
             "`mode` must be one of 'linear', 'log', 'square'. Received: mode='ln'",
         ),

@@ -53,9 +53,16 @@ def number(argument, value, rule, holds):
     """`value` as a float if it is a finite real number for which `holds` is true."""
     # bool is a number in Python; True as a weight is a mistake that nobody would see.
     good = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or not holds(value):
+    if not good or not _is_finite(value) or not holds(value):
         raise ValueError(f"`{argument}` must be {rule}. Received: {argument}={value!r}")
     return float(value)
+
+
+def _is_finite(value):
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer above 1e308, which a broken file may hold
+        return False
 
 
 def positive(argument, value):

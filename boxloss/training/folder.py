@@ -7,7 +7,7 @@ import json
 import pathlib
 import tempfile
 
-from boxloss.files import json_of
+from boxloss.files import json_of, shortened
 
 CHECKPOINT = "checkpoint.npz"
 RUN_FILES = (
@@ -20,6 +20,7 @@ MAY_CHANGE_ON_RESUME = (
     *("epochs", "patience", "evaluate_every", "checkpoint_steps", "profile", "tensorboard"),
     *("cache", "cache_megabytes", "workers"),
 )
+MOST_NAMED = 5  # of the arguments that differ: a broken file may hold 400 digits in each
 
 
 def config_of(train_set, validation_set, options):
@@ -77,9 +78,13 @@ def check_resumed(out, config):
             f"{path}: file must say with what the run began. Received: {error}"
         ) from None
     if other:
-        received = ", ".join(
-            f"{name}={now[name]!r} (before {value!r})" for name, value in other.items()
-        )
+        received = [
+            f"{name}={shortened(repr(now[name]))} (before {shortened(repr(value))})"
+            for name, value in other.items()
+        ]
+        if len(received) > MOST_NAMED:
+            received[MOST_NAMED:] = [f"{len(received) - MOST_NAMED} more"]
+        received = ", ".join(received)
         raise ValueError(
             "`resume` must go on with the data and arguments of the run "
             f"({', '.join(MAY_CHANGE_ON_RESUME)} may change). Received: {received}"
