@@ -23,6 +23,10 @@ MATHEMATICS := $(LOSSES) $(wildcard $(addprefix tests/,test_properties.py test_m
 # One test at a time to each worker, the longest first (tests/conftest.py). The mathematics comes
 # before what trains detectors, so that a run that is cut short has seen it.
 SLOW := -n 2 --maxschedchunk 1 -q -rfEs
+# Most of the last part starts processes and waits for them. What fails there beside others is run once
+# more, alone: both results are printed, and what fails twice has failed.
+AGAIN := $(BIN)/python -m pytest -q -rfEs -m slow --last-failed --last-failed-no-failures none \
+	--ignore=tests/test_descent.py
 # With their dependencies these would bring other versions of OpenCV.
 SAHI := sahi pybboxes terminaltables fire termcolor
 VALUES := tests/test_losses.py -k "checked or oracle"
@@ -68,7 +72,7 @@ test-slow: $(READY)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(SLOW) -m slow tests/test_descent.py
 	BOXLOSS_EXAMPLES=12 $(BIN)/python -m pytest $(SLOW) tests/test_properties.py
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -q -rfEs $(MATHEMATICS)
-	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py
+	$(BIN)/python -m pytest $(SLOW) -m slow --ignore=tests/test_descent.py || $(AGAIN)
 
 # Zensical needs Python 3.11.
 DOCS_PYTHON := $(shell $(PYTHON) -c "import sys; print('yes' if sys.version_info >= (3, 11) else '')" 2>/dev/null)
