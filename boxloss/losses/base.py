@@ -231,6 +231,7 @@ class TensorLoss(keras.losses.Loss):
         self.move(y_true, y_pred, mask, image_shape)
         return value
 
+    @ops.unconverted  # AutoGraph cannot write a body that is a docstring alone
     def move(
         self,
         y_true: ArrayLike,
