@@ -65,14 +65,26 @@ def _seconds(item):
     return marker.args[0] if marker and marker.args else 0
 
 
+def _real_data(name):
+    """The folder of a real data set, where this machine has it."""
+    beside = pathlib.Path(__file__).parents[2] / "shared" / "data" / name
+    variable = f"BOXLOSS_{name.upper()}"
+    folder = pathlib.Path(os.environ.get(variable, beside))
+    if not (folder / "val.json").is_file():
+        pytest.skip(f"{name.upper()} is not here: set {variable} (looked in {folder})")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def bccd():
-    """The folder of real images, where this machine has it."""
-    beside = pathlib.Path(__file__).parents[2] / "shared" / "data" / "bccd"
-    folder = pathlib.Path(os.environ.get("BOXLOSS_BCCD", beside))
-    if not (folder / "val.json").is_file():
-        pytest.skip(f"BCCD is not here: set BOXLOSS_BCCD (looked in {folder})")
-    return folder
+    """Pictures of blood cells."""
+    return _real_data("bccd")
+
+
+@pytest.fixture(scope="session")
+def carla():
+    """Street scenes of several towns."""
+    return _real_data("carla")
 
 
 @pytest.fixture

@@ -1,26 +1,18 @@
 """The blocks and outputs of docs/adapters.md, and the program that it names, with the libraries."""
 
 import contextlib
-import importlib.util
 import io
 import pathlib
 import re
 import runpy
 
 import pytest
+from detector_libraries import HERE, MARKS
 from test_readme import BLOCK, run_block
-
-from boxloss.tensors import ops
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "adapters.md").read_text("utf-8")
-HERE = ops.backend() == "torch" and all(
-    map(importlib.util.find_spec, ("ultralytics", "torchvision", "transformers"))
-)
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.skipif(not HERE, reason="needs KERAS_BACKEND=torch and the three libraries"),
-]
+pytestmark = MARKS
 if HERE:
     import cv2
     import foreign_detectors as foreign

@@ -13,18 +13,12 @@ import math
 
 import numpy as np
 import pytest
+from detector_libraries import HERE, MARKS
 
 import boxloss
 from boxloss import evaluation
-from boxloss.tensors import ops
 
-HERE = ops.backend() == "torch" and all(
-    map(importlib.util.find_spec, ("ultralytics", "torchvision", "transformers"))
-)
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.skipif(not HERE, reason="needs KERAS_BACKEND=torch and the three libraries"),
-]
+pytestmark = MARKS
 if HERE:
     import foreign_detectors as foreign
     import torch

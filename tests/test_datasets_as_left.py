@@ -7,7 +7,6 @@ test_datasets_yolo.py.
 
 import json
 import os
-import pathlib
 import shutil
 
 import folders
@@ -245,16 +244,6 @@ def test_images_that_are_the_same_in_everything_may_be_several_where_names_made_
         "a.png": 1,
     }
     assert read.dropped == {"images": 1, "boxes": 0}
-
-
-@pytest.fixture
-def carla():
-    """The folder of real street scenes, where this machine has it."""
-    beside = pathlib.Path(__file__).parents[2] / "shared" / "data" / "carla"
-    folder = pathlib.Path(os.environ.get("BOXLOSS_CARLA", beside))
-    if not (folder / "val.json").is_file():
-        pytest.skip(f"CARLA is not here: set BOXLOSS_CARLA (looked in {folder})")
-    return folder
 
 
 def test_the_real_set_of_several_towns_as_it_is_published(carla, tmp_path):

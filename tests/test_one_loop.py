@@ -18,6 +18,17 @@ pytestmark = pytest.mark.skipif(not (TENSORFLOW or JAX), reason="PyTorch runs ea
 only_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's graphs")
 
 
+def jitted(function):
+    """`function`, compiled by XLA."""
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True)
+    import jax
+
+    return jax.jit(function)
+
+
 def test_the_arithmetic_of_one_loop_is_exact_enough():
     rng = np.random.default_rng(0)
     x = np.exp(rng.uniform(-80, 80, 1000)).astype("float32")
@@ -28,15 +39,7 @@ def test_the_arithmetic_of_one_loop_is_exact_enough():
     def loops(a, b, x):
         return ops.angle(a, b), ops.divide_or(a, b, 0.0), ops.divide_or(x, x, 0.0)
 
-    if TENSORFLOW:
-        import tensorflow as tf
-
-        loops = tf.function(loops, jit_compile=True)
-    else:
-        import jax
-
-        loops = jax.jit(loops)
-    angle, ratio, one = (as_numpy(value) for value in loops(*map(as_tensor, (a, b, x))))
+    angle, ratio, one = (as_numpy(value) for value in jitted(loops)(*map(as_tensor, (a, b, x))))
     np.testing.assert_allclose(angle, np.arctan2(a.astype(float), b), rtol=4e-7)
     np.testing.assert_allclose(ratio, a.astype(float) / b, rtol=4e-7)
     np.testing.assert_array_equal(one, 1)
@@ -47,17 +50,7 @@ def test_roots_of_one_loop_are_exact_enough():
     x = np.concatenate([np.logspace(-37.9, 38.5, 2000), [largest, 1, 4, 2]]).astype("float32")
     nothing = np.float32([0, -0.0, 1e-39, -1e-39, -1, -largest, -np.inf])
 
-    def root(x):
-        return ops.safe_sqrt(x)
-
-    if TENSORFLOW:
-        import tensorflow as tf
-
-        root = tf.function(root, jit_compile=True)
-    else:
-        import jax
-
-        root = jax.jit(root)
+    root = jitted(lambda x: ops.safe_sqrt(x))
     value, slope = value_and_gradient(
         root, np.concatenate([x, nothing, np.float32([np.inf, np.nan])])
     )
@@ -74,17 +67,7 @@ def test_softplus_of_one_loop_is_exact_enough():
     x = np.concatenate([np.logspace(-30, 1.93, 2000), np.linspace(-3, 3, 2001)])
     x = np.concatenate([-x, x, [0, 1e30, -1e30]]).astype("float32")
 
-    def softplus(x):
-        return ops.softplus(x)
-
-    if TENSORFLOW:
-        import tensorflow as tf
-
-        softplus = tf.function(softplus, jit_compile=True)
-    else:
-        import jax
-
-        softplus = jax.jit(softplus)
+    softplus = jitted(lambda x: ops.softplus(x))
     value, slope = value_and_gradient(softplus, x)
     exact = x.astype("float64")
     np.testing.assert_allclose(value, np.logaddexp(0, exact), rtol=4e-7, atol=2e-38)
@@ -97,17 +80,7 @@ def test_exponentials_of_one_loop_are_exact_enough(name):
     x = np.concatenate([np.logspace(-30, 1.9, 2000), [0, 0.34657, 0.34658, 1.0397, 1e30, np.inf]])
     x = x.astype("float32")
 
-    def both(x):
-        return getattr(ops, name)(x)
-
-    if TENSORFLOW:
-        import tensorflow as tf
-
-        both = tf.function(both, jit_compile=True)
-    else:
-        import jax
-
-        both = jax.jit(both)
+    both = jitted(lambda x: getattr(ops, name)(x))
     value, slope = value_and_gradient(both, x)
     exact = x.astype("float64")
     expected = -np.expm1(-exact) if name == "one_minus_exp" else np.exp(-exact)
@@ -121,17 +94,7 @@ def test_bounded_exponentials_of_one_loop_are_exact_enough(most):
     x = np.concatenate([np.logspace(-30, 0, 2000), np.linspace(0, 1, 2000)]).astype("float32")
     x = most * x
 
-    def both(x):
-        return ops.one_minus_exp(x, most)
-
-    if TENSORFLOW:
-        import tensorflow as tf
-
-        both = tf.function(both, jit_compile=True)
-    else:
-        import jax
-
-        both = jax.jit(both)
+    both = jitted(lambda x: ops.one_minus_exp(x, most))
     value, slope = value_and_gradient(both, x)
     np.testing.assert_allclose(value, -np.expm1(-x.astype("float64")), rtol=3e-7, atol=2e-38)
     np.testing.assert_allclose(slope, np.exp(-x.astype("float64")), rtol=1e-6)

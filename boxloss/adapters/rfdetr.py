@@ -19,7 +19,7 @@ from typing import Any
 from boxloss.adapters.per_box import PerBoxErrors
 from boxloss.adapters.record import Record, id_of
 from boxloss.adapters.seam import Library, Seam, Use
-from boxloss.adapters.transformers import FORMAT, corners
+from boxloss.adapters.transformers import FORMAT, corners, matched
 
 __all__ = ["use"]
 LIBRARY = Library("rfdetr", ("1.11",), "1.11.2")
@@ -66,13 +66,9 @@ class _Placed:
 
     def loss_boxes(self, original):
         def loss_boxes(criterion, outputs, targets, indices, num_boxes, matched_targets=None):
-            import torch
-
             losses = original(criterion, outputs, targets, indices, num_boxes, matched_targets)
             place = criterion._get_src_permutation_idx(indices)
-            pred = outputs["pred_boxes"][place]
-            matched = zip(targets, indices, strict=True)
-            true = torch.cat([target["boxes"][row] for target, (_, row) in matched])
+            pred, true = matched(outputs, targets, indices, place)
             errors = self.measure(true, pred)
             if self._is_last_layer(outputs, targets) and errors.requires_grad:
                 pairs = {"true": corners(true), "pred": corners(pred), "error": errors}

@@ -69,9 +69,7 @@ class _Placed:
             import torch
 
             place = criterion._get_source_permutation_idx(indices)
-            pred = outputs["pred_boxes"][place]
-            matched = zip(targets, indices, strict=True)
-            true = torch.cat([target["boxes"][row] for target, (_, row) in matched])
+            pred, true = matched(outputs, targets, indices, place)
             errors = self.measure(true, pred)
             if self._is_last_layer(outputs, targets) and errors.requires_grad:
                 pairs = {"true": corners(true), "pred": corners(pred), "error": errors}
@@ -111,6 +109,15 @@ class _Placed:
             label=torch.cat([target["class_labels"][row] for target, (_, row) in of_image]),
             **pairs,
         )
+
+
+def matched(outputs, targets, indices, place):
+    """Predicted and true boxes (n, 4) of the matches; `place` are those of the predictions."""
+    import torch
+
+    pairs = zip(targets, indices, strict=True)
+    true = torch.cat([target["boxes"][row] for target, (_, row) in pairs])
+    return outputs["pred_boxes"][place], true
 
 
 def corners(boxes):
