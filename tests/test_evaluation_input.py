@@ -69,3 +69,19 @@ def test_a_broken_annotation_is_named_with_its_file(tmp_path):
         f"{tmp_path}/truth.json: annotation 1 must have a known category_id. "
         "Received: category_id=5"
     )
+
+
+@pytest.mark.parametrize(
+    "written, area",
+    [(37.5, 37.5), ("37.5", 37.5), (None, 240), (float("nan"), 240), (-1, 240), ("", 240)],
+)
+def test_the_area_is_that_of_the_annotation_where_it_has_one(written, area):
+    """A segmentation covers less than its box, and COCO's sizes go by its area."""
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 90, "height": 60}],
+        "categories": [{"id": 4, "name": "cell"}],
+        "annotations": [
+            {"id": 7, "image_id": 1, "category_id": 4, "bbox": [3, 4, 20, 12], "area": written}
+        ],
+    }
+    assert evaluation.Truth.of(coco).area.tolist() == [area]
