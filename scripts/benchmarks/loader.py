@@ -176,11 +176,16 @@ def _batches_of(way, dataset, size, count, arguments, steps):
         **arguments,
     )
     enqueuer = OrderedEnqueuer(batches, count, way == "keras", max_queue_size=4)
-    enqueuer.start()
     try:
-        yield from enqueuer.get()
+        while (
+            True
+        ):  # as `fit` does: an enqueuer that was started makes one epoch, then waits forever
+            enqueuer.start()
+            yield from itertools.islice(enqueuer.get(), steps)
+            enqueuer.stop()
     finally:
-        enqueuer.stop()
+        if enqueuer.is_running():
+            enqueuer.stop()
 
 
 def memory(args, dataset):
